@@ -1,0 +1,229 @@
+"""Accounts, instruments, prices, and the paper broker's own book. Nothing here knows an order of ours."""
+
+from decimal import Decimal
+
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from simple_history.models import HistoricalRecords
+
+from brokers.secrets import EncryptedText
+from tvapp.lib import clock
+from tvapp.owned import OwnedModel, enum_check
+
+
+class Price(models.DecimalField):
+    """A price or quantity: up to 10^12 with 8 decimals, exact."""
+
+    def __init__(self, **kwargs):
+        kwargs.setdefault("max_digits", 22)
+        kwargs.setdefault("decimal_places", 8)
+        super().__init__(**kwargs)
+
+
+class BrokerName(models.TextChoices):
+    PAPER = "paper", "Paper"
+
+
+class Environment(models.TextChoices):
+    PAPER = "PAPER", "Paper: simulated fills"
+    SIM = "SIM", "Simulator: the real road to a simulated broker"
+    LIVE = "LIVE", "Live: real money"
+
+
+class AccountState(models.TextChoices):
+    READY = "READY", "Ready"
+    RECOVERING = "RECOVERING", "Reading the broker's books"
+    DISCONNECTED = "DISCONNECTED", "Not logged in"
+
+
+class Liquidity(models.TextChoices):
+    FULL = "FULL", "All at once"
+    DEPTH = "DEPTH", "Walk the order book, one fill a level"
+    PARTICIPATION = "PARTICIPATION", "At most a share of the traded volume"
+
+
+class BrokerAccount(OwnedModel):
+    """One login at one broker. The paper broker is an account like any other."""
+
+    Broker = BrokerName
+
+
+    State = AccountState
+
+
+    name = models.CharField(max_length=40, validators=[RegexValidator(r"^[A-Za-z0-9][A-Za-z0-9 _-]*$", "Letters, digits, space, - and _.")],
+                            help_text="How you call it, for example: paper.")  # fmt: skip
+    broker = models.CharField(max_length=20, choices=Broker, default=Broker.PAPER)
+    environment = models.CharField(max_length=8, choices=Environment, default=Environment.PAPER, editable=False)
+    enabled = models.BooleanField(default=True, help_text="Off: no order of this account is sent; waiting ones stay.")
+    state = models.CharField(max_length=14, choices=State, default=State.READY, editable=False)
+    credentials = EncryptedText(null=True, blank=True, editable=False)
+    capital = Price(default=Decimal("1000000"), validators=[MinValueValidator(0)],
+                    help_text="Money the paper account starts with, in rupees. Example: 1000000.")  # fmt: skip
+    slippage_bps = models.DecimalField(max_digits=6, decimal_places=2, default=Decimal("5"), validators=[MinValueValidator(0), MaxValueValidator(1000)],
+                                       help_text="Paper fills without bid and ask are this much worse than the last price. 5 bps of 812.35 is 0.41.")  # fmt: skip
+    liquidity = models.CharField(max_length=14, choices=Liquidity, default=Liquidity.FULL,
+                                 help_text="How much of a paper order one price may fill.")  # fmt: skip
+    participation_pct = models.DecimalField(max_digits=6, decimal_places=2, default=Decimal("10"), validators=[MinValueValidator(0), MaxValueValidator(100)],
+                                            help_text="With a share of volume: at most this many percent of what traded since the last price.")  # fmt: skip
+    fill_on_touch = models.BooleanField(default=False, help_text="A resting paper LIMIT also fills when the price only touches it.")
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+    history = HistoricalRecords(excluded_fields=["credentials"])
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "name"], name="account_name_once_per_owner"),
+            enum_check("broker", BrokerName, "account_broker_known"),
+            enum_check("environment", Environment, "account_environment_known"),
+            enum_check("state", AccountState, "account_state_known"),
+            enum_check("liquidity", Liquidity, "account_liquidity_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class InstrumentKind(models.TextChoices):
+    EQ = "EQ", "Equity"
+    FUT = "FUT", "Future"
+    CE = "CE", "Call"
+    PE = "PE", "Put"
+    IDX = "IDX", "Index"
+    SPOT = "SPOT", "Spot"
+    SWAP = "SWAP", "Perpetual"
+
+
+class Instrument(models.Model):
+    """What can be traded, by the name its exchange gives it. Never built from a string: a row is found or there is none."""
+
+    Kind = InstrumentKind
+
+    exchange = models.CharField(max_length=12, help_text="NSE, BSE, NFO, BFO, MCX, CDS.")
+    tradingsymbol = models.CharField(max_length=64, help_text="As the exchange writes it: INFY, M&M, NIFTY26DECFUT.")
+    name = models.CharField(max_length=64, blank=True, help_text="The root: NIFTY for every NIFTY contract.")
+    kind = models.CharField(max_length=4, choices=Kind, default=Kind.EQ)
+    tick = Price(null=True, blank=True, default=Decimal("0.05"), help_text="Smallest price step, for example 0.05. Empty: orders wait until it is known.")
+    lot = Price(null=True, blank=True, default=Decimal("1"), help_text="Quantity must be a multiple of this. Shares: 1.")
+    freeze = Price(null=True, blank=True, help_text="Largest quantity the exchange takes in one order.")
+    multiplier = Price(default=Decimal("1"), help_text="Value of one unit per point of price.")
+    expiry = models.DateField(null=True, blank=True)
+    strike = Price(null=True, blank=True)
+    token = models.CharField(max_length=32, blank=True, editable=False)
+    provisional = models.BooleanField(default=False, editable=False, help_text="Made from an alert on paper, before any instrument list was loaded.")
+    active = models.BooleanField(default=True)
+    as_of = models.DateTimeField(default=clock.now, help_text="When the broker's list last named it.")
+
+    class Meta:
+        ordering = ["exchange", "tradingsymbol"]
+        constraints = [
+            models.UniqueConstraint(fields=["exchange", "tradingsymbol"], name="instrument_once"),
+            enum_check("kind", InstrumentKind, "instrument_kind_known"),
+        ]
+        indexes = [models.Index(fields=["name", "kind", "expiry"], name="instrument_root")]
+
+    def __str__(self) -> str:
+        return self.key
+
+    @property
+    def key(self) -> str:
+        """`NSE:INFY`."""
+        return f"{self.exchange}:{self.tradingsymbol}"
+
+
+class QuoteSource(models.TextChoices):
+    ADMIN = "ADMIN", "Typed in"
+    ALERT = "ALERT", "From an alert"
+    FEED = "FEED", "Market feed"
+
+
+class Quote(models.Model):
+    """The last price known of an instrument, with where it came from and when."""
+
+    Source = QuoteSource
+
+    instrument = models.OneToOneField(Instrument, on_delete=models.CASCADE, related_name="quote")
+    ltp = Price(validators=[MinValueValidator(Decimal("0.00000001"))], help_text="Last traded price.")
+    bid = Price(null=True, blank=True)
+    ask = Price(null=True, blank=True)
+    bid_qty = Price(null=True, blank=True)
+    ask_qty = Price(null=True, blank=True)
+    volume = Price(null=True, blank=True, help_text="Traded since the last price; used by the participation setting.")
+    source = models.CharField(max_length=8, choices=Source, default=Source.ADMIN)
+    at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        constraints = [enum_check("source", QuoteSource, "quote_source_known")]
+
+    def __str__(self) -> str:
+        return f"{self.instrument} {self.ltp}"
+
+
+class PaperStatus(models.TextChoices):
+    OPEN = "OPEN"
+    TRIGGER_PENDING = "TRIGGER_PENDING"
+    FILLED = "FILLED"
+    CANCELLED = "CANCELLED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+
+
+class PaperOrder(models.Model):
+    """An order in the paper broker's book. `ref` is our tag: placing it twice finds the first one."""
+
+    Status = PaperStatus
+
+    account = models.ForeignKey(BrokerAccount, on_delete=models.PROTECT, related_name="paper_orders")
+    ref = models.CharField(max_length=20, unique=True)
+    instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, related_name="+")
+    side = models.CharField(max_length=4)
+    order_type = models.CharField(max_length=6)
+    product = models.CharField(max_length=4)
+    validity = models.CharField(max_length=3, default="DAY")
+    quantity = Price()
+    price = Price(null=True)
+    trigger_price = Price(null=True)
+    ref_price = Price(null=True)
+    cap = Price(null=True, help_text="What is left of a MARKET order rests as a LIMIT at this price.")
+    triggered = models.BooleanField(default=False)
+    status = models.CharField(max_length=16, choices=Status, default=Status.OPEN)
+    filled = Price(default=Decimal(0))
+    value = Price(default=Decimal(0), max_digits=30, help_text="Sum of fill price times quantity.")
+    message = models.CharField(max_length=200, blank=True)
+    consumed = models.JSONField(default=dict, help_text="Depth already taken from the present quote.")
+    placed_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            enum_check("status", PaperStatus, "paper_order_status_known"),
+            models.CheckConstraint(condition=models.Q(side__in=["BUY", "SELL"]), name="paper_order_side_known"),
+            models.CheckConstraint(condition=models.Q(order_type__in=["MARKET", "LIMIT", "SL", "SL_M"]), name="paper_order_type_known"),
+            models.CheckConstraint(condition=models.Q(filled__lte=models.F("quantity")), name="paper_order_never_overfilled"),
+        ]
+        indexes = [models.Index(fields=["account", "status"], name="paper_order_live")]
+
+    def __str__(self) -> str:
+        return f"PAPER-{self.pk}"
+
+
+class PaperTrade(models.Model):
+    """One execution in the paper book."""
+
+    account = models.ForeignKey(BrokerAccount, on_delete=models.PROTECT, related_name="paper_trades")
+    order = models.ForeignKey(PaperOrder, on_delete=models.PROTECT, related_name="trades")
+    trade_id = models.CharField(max_length=40)
+    quantity = Price()
+    price = Price()
+    priced_by = models.CharField(max_length=8, default="QUOTE")
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "trade_id"], name="paper_trade_once"),
+            models.CheckConstraint(condition=models.Q(quantity__gt=0), name="paper_trade_has_quantity"),
+        ]
+
+    def __str__(self) -> str:
+        return self.trade_id
+
+

@@ -1,0 +1,218 @@
+"""An order and its story: attempts at the broker, events, fills. Only trading.services.orders writes its status."""
+
+from decimal import Decimal
+
+from django.db import models
+
+from brokers.models import BrokerAccount, Instrument, Price
+from risk.models import Decision
+from trading.domain.orderfsm import WORDS, State
+from tvapp.lib import clock
+from tvapp.owned import OwnedModel, enum_check
+
+from .alert import Alert, Signal
+from .strategy import Mode, OrderType, Product, Strategy
+
+OrderStatus = models.TextChoices("OrderStatus", [(s.name, (s.value, WORDS[s])) for s in State], module=__name__)
+
+
+class Side(models.TextChoices):
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class Source(models.TextChoices):
+    ALERT = "ALERT", "TradingView alert"
+    RESUBMIT = "RESUBMIT", "Copy of an earlier order"
+
+
+class Pending(models.TextChoices):
+    NONE = "", ""
+    CANCEL = "CANCEL", "Cancel asked of the broker"
+
+
+class Order(OwnedModel):
+    alert = models.ForeignKey(Alert, null=True, blank=True, on_delete=models.PROTECT, related_name="orders")
+    signal = models.ForeignKey(Signal, null=True, blank=True, on_delete=models.PROTECT, related_name="orders")
+    strategy = models.ForeignKey(Strategy, null=True, blank=True, on_delete=models.PROTECT, related_name="orders")
+    account = models.ForeignKey(BrokerAccount, on_delete=models.PROTECT, related_name="orders")
+    instrument = models.ForeignKey(Instrument, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    copied_from = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="copies")
+    source = models.CharField(max_length=10, choices=Source, default=Source.ALERT)
+    status = models.CharField(max_length=14, choices=OrderStatus)
+    status_reason = models.CharField(max_length=40, blank=True)
+    why = models.TextField(blank=True, help_text="One sentence: why it is in this state.")
+    mode = models.CharField(max_length=6, choices=Mode)
+    simulated = models.BooleanField(default=True)
+    exchange = models.CharField(max_length=12, blank=True)
+    tradingsymbol = models.CharField(max_length=64)
+    tv_symbol = models.CharField(max_length=80, blank=True, help_text="As the alert named it.")
+    side = models.CharField(max_length=4, choices=Side)
+    reduce_only = models.BooleanField(default=False)
+    requested_quantity = Price(null=True, help_text="What was asked.")
+    quantity = Price(null=True, help_text="What is or will be sent; smaller after a clamp. Empty: not known yet.")
+    filled_quantity = Price(default=Decimal(0))
+    average_price = Price(null=True)
+    order_type = models.CharField(max_length=6, choices=OrderType)
+    price = Price(null=True)
+    trigger_price = Price(null=True)
+    ref_price = Price(null=True, help_text="Price at the alert.")
+    product = models.CharField(max_length=4, choices=Product)
+    validity = models.CharField(max_length=3, default="DAY")
+    variety = models.CharField(max_length=10, default="regular")
+    tag = models.CharField(max_length=20, unique=True)
+    broker_order_id = models.CharField(max_length=40, blank=True)
+    broker_message = models.CharField(max_length=300, blank=True)
+    pending_action = models.CharField(max_length=8, choices=Pending, default="", blank=True)
+    verdict = models.CharField(max_length=8, blank=True)
+    decision = models.ForeignKey(Decision, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    correlation_id = models.CharField(max_length=32, db_index=True)
+    version = models.PositiveIntegerField(default=1)
+    fired_at = models.DateTimeField(null=True)
+    received_at = models.DateTimeField(default=clock.now)
+    max_age_s = models.PositiveIntegerField(null=True)
+    created_at = models.DateTimeField(default=clock.now)
+    updated_at = models.DateTimeField(default=clock.now)
+    # the road's own bookkeeping
+    attempt = models.PositiveIntegerField(default=0)
+    starts = models.PositiveIntegerField(default=0, help_text="Starts of work without an end.")
+    queued_at = models.DateTimeField(null=True)
+    due_at = models.DateTimeField(null=True, help_text="Not before this moment (backoff).")
+    rung_at = models.DateTimeField(null=True)
+    rings = models.PositiveIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True)
+    lease_process = models.CharField(max_length=120, blank=True)
+    look_at = models.DateTimeField(null=True, help_text="When an unknown outcome is looked up next.")
+    looks = models.PositiveIntegerField(default=0)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            enum_check("status", OrderStatus, "order_status_known"),
+            enum_check("mode", Mode, "order_mode_known"),
+            enum_check("side", Side, "order_side_known"),
+            enum_check("source", Source, "order_source_known"),
+            enum_check("order_type", OrderType, "order_type_known"),
+            enum_check("product", Product, "order_product_known"),
+            models.CheckConstraint(condition=models.Q(pending_action__in=["", "CANCEL"]), name="order_pending_known"),
+            models.CheckConstraint(condition=models.Q(verdict__in=["", "ALLOW", "CLAMP", "REJECT", "DEFER"]), name="order_verdict_known"),
+            models.CheckConstraint(condition=models.Q(quantity__isnull=True) | models.Q(quantity__gt=0), name="order_quantity_positive"),
+            models.CheckConstraint(condition=models.Q(filled_quantity__gte=0), name="order_filled_not_negative"),
+            models.UniqueConstraint(fields=["account", "broker_order_id"], condition=~models.Q(broker_order_id=""), name="order_broker_id_once"),
+            models.UniqueConstraint(fields=["signal"], condition=models.Q(source="ALERT", signal__isnull=False), name="order_once_per_signal"),
+        ]
+        indexes = [
+            models.Index(fields=["status", "id"], name="order_status_id"),
+            models.Index(fields=["owner", "status", "id"], name="order_owner_status_id"),
+            models.Index(fields=["owner", "id"], name="order_owner_id"),
+            models.Index(fields=["strategy", "id"], name="order_strategy_id"),
+            models.Index(fields=["account", "tradingsymbol", "status"], name="order_account_symbol"),
+        ]
+
+    def __str__(self) -> str:
+        return f"O-{self.pk} {self.side} {self.tradingsymbol}"
+
+    @property
+    def symbol(self) -> str:
+        """`NSE:INFY`."""
+        return f"{self.exchange}:{self.tradingsymbol}" if self.exchange else self.tradingsymbol
+
+    @property
+    def remaining(self) -> Decimal:
+        return (self.quantity or Decimal(0)) - self.filled_quantity
+
+
+class AttemptKind(models.TextChoices):
+    PLACE = "PLACE"
+    CANCEL = "CANCEL"
+
+
+class AttemptOutcome(models.TextChoices):
+    PENDING = "PENDING", "Under way"
+    ACCEPTED = "ACCEPTED", "Accepted"
+    NOT_SENT = "NOT_SENT", "Provably not sent"
+    THROTTLED = "THROTTLED", "Told to wait"
+    AUTH = "AUTH", "Session refused"
+    REFUSED = "REFUSED", "Refused"
+    UNKNOWN = "UNKNOWN", "Unknown"
+
+
+class OrderAttempt(models.Model):
+    """One call to a broker, written before the first byte leaves."""
+
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="attempts")
+    kind = models.CharField(max_length=6, choices=AttemptKind, default=AttemptKind.PLACE)
+    no = models.PositiveIntegerField()
+    decision = models.ForeignKey(Decision, null=True, on_delete=models.PROTECT, related_name="+")
+    payload = models.JSONField(default=dict)
+    payload_hash = models.CharField(max_length=64)
+    process = models.CharField(max_length=120)
+    started_at = models.DateTimeField(default=clock.now)
+    finished_at = models.DateTimeField(null=True)
+    outcome = models.CharField(max_length=9, choices=AttemptOutcome, default=AttemptOutcome.PENDING)
+    answer = models.JSONField(default=dict)
+    message = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["order", "kind", "no"], name="attempt_once"),
+            enum_check("kind", AttemptKind, "attempt_kind_known"),
+            enum_check("outcome", AttemptOutcome, "attempt_outcome_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.order_id} {self.kind} {self.no}"
+
+
+class OrderEvent(models.Model):
+    """One line of the order's story. `seq` is the order's version after it, so that the lines replay to the same state."""
+
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="events")
+    seq = models.PositiveIntegerField()
+    at = models.DateTimeField(default=clock.now)
+    kind = models.CharField(max_length=24)
+    from_status = models.CharField(max_length=14, blank=True)
+    to_status = models.CharField(max_length=14, blank=True)
+    code = models.CharField(max_length=40, blank=True)
+    text = models.TextField()
+    actor = models.CharField(max_length=80)
+    correlation_id = models.CharField(max_length=32)
+    data = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["order", "seq"], name="order_event_once")]
+
+    def __str__(self) -> str:
+        return f"{self.order_id} {self.kind}"
+
+
+class Fill(OwnedModel):
+    """One execution, for ever as the broker reported it."""
+
+    order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="fills")
+    account = models.ForeignKey(BrokerAccount, on_delete=models.PROTECT, related_name="+")
+    strategy = models.ForeignKey(Strategy, null=True, on_delete=models.PROTECT, related_name="+")
+    instrument = models.ForeignKey(Instrument, on_delete=models.PROTECT, related_name="+")
+    trading_day = models.DateField(help_text="IST date.")
+    exchange = models.CharField(max_length=12)
+    trade_id = models.CharField(max_length=40)
+    product = models.CharField(max_length=4)
+    side = models.CharField(max_length=4, choices=Side)
+    quantity = Price()
+    price = Price()
+    at = models.DateTimeField()
+    seen_at = models.DateTimeField(default=clock.now)
+    simulated = models.BooleanField(default=True)
+    priced_by = models.CharField(max_length=8, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "trading_day", "exchange", "trade_id"], name="fill_once"),
+            enum_check("side", Side, "fill_side_known"),
+            models.CheckConstraint(condition=models.Q(quantity__gt=0), name="fill_quantity_positive"),
+        ]
+        indexes = [models.Index(fields=["account", "at"], name="fill_account_at")]
+
+    def __str__(self) -> str:
+        return f"{self.trade_id} {self.side} {self.quantity}"

@@ -1,0 +1,104 @@
+"""A strategy: whose alerts it takes, on which account they trade, and what fills the gaps an alert leaves."""
+
+from decimal import Decimal
+
+from django.core.validators import MinValueValidator
+from django.db import models
+from simple_history.models import HistoricalRecords
+
+from brokers.models import BrokerAccount, Price
+from risk.models import RiskSettings
+from tvapp.lib import clock
+from tvapp.owned import OwnedModel, OwnedQuerySet, enum_check
+
+
+class Mode(models.TextChoices):
+    MANUAL = "MANUAL", "Manual: every alert waits for you"
+    AUTO = "AUTO", "Automatic: sent by itself after the risk check"
+
+
+class Product(models.TextChoices):
+    MIS = "MIS", "MIS: intraday"
+    CNC = "CNC", "CNC: delivery"
+    NRML = "NRML", "NRML: carry forward"
+
+
+class OrderType(models.TextChoices):
+    MARKET = "MARKET", "Market"
+    LIMIT = "LIMIT", "Limit"
+    SL = "SL", "Stop-limit"
+    SL_M = "SL_M", "Stop-market"
+
+
+class Sizing(models.TextChoices):
+    FROM_SIGNAL = "FROM_SIGNAL", "As the alert says"
+    FIXED_QTY = "FIXED_QTY", "Always this quantity"
+    LOTS = "LOTS", "Always this many lots"
+
+
+class DedupeScope(models.TextChoices):
+    BAR = "BAR", "Two firings in one bar are one"
+    FIRE = "FIRE", "Every firing counts"
+
+
+class OnDrift(models.TextChoices):
+    WARN = "WARN", "Warn"
+    HOLD = "HOLD", "Let the order wait"
+
+
+class StrategyQuerySet(OwnedQuerySet):
+    def standing(self):
+        """Strategies that were not deleted."""
+        return self.filter(archived_at=None)
+
+
+class Strategy(OwnedModel):
+    name = models.CharField(max_length=80, help_text="As the alert names it. Example: ORB-15.")
+    description = models.TextField(blank=True)
+    enabled = models.BooleanField(default=True, help_text="Off: alerts are kept, nothing is sent.")
+    mode = models.CharField(max_length=6, choices=Mode, default=Mode.MANUAL, help_text="Manual: an alert waits in the queue until you execute it. Automatic: it is sent by itself.")
+    account = models.ForeignKey(BrokerAccount, on_delete=models.PROTECT, related_name="strategies", help_text="Where its orders go.")
+    symbol = models.CharField(max_length=64, blank=True, help_text="The only symbol it trades, for example NSE:INFY. Empty: any. Another symbol waits in the queue.")
+    timeframe = models.CharField(max_length=12, blank=True, help_text="Chart interval, for your own reference. Example: 15.")
+    default_exchange = models.CharField(max_length=12, default="NSE", help_text="Used when the alert names no exchange.")
+    default_product = models.CharField(max_length=4, choices=Product, default=Product.MIS, help_text="Used when the alert names no product.")
+    product_from_signal = models.BooleanField(default=True, help_text="On: the alert's product counts. Off: always the default product.")
+    default_order_type = models.CharField(max_length=6, choices=OrderType, default=OrderType.MARKET, help_text="Used when the alert names neither a type nor a price.")
+    sizing = models.CharField(max_length=12, choices=Sizing, default=Sizing.FROM_SIGNAL, help_text="Where the quantity comes from. Example: always this quantity, 25.")
+    sizing_value = Price(null=True, blank=True, validators=[MinValueValidator(Decimal("0.00000001"))], help_text="The fixed quantity or number of lots. Also fills in when an alert names no quantity.")
+    hours_from = models.TimeField(null=True, blank=True, help_text="IST. Before this an automatic alert waits in the queue. Example: 09:20.")
+    hours_to = models.TimeField(null=True, blank=True, help_text="IST. After this an automatic alert waits in the queue. Example: 15:00.")
+    max_age_s = models.PositiveIntegerField(null=True, blank=True, help_text="Seconds after which an automatic alert is too old. Empty: the desk's setting.")
+    dedupe_scope = models.CharField(max_length=4, choices=DedupeScope, default=DedupeScope.BAR)
+    on_drift = models.CharField(max_length=4, choices=OnDrift, default=OnDrift.WARN, help_text="When the alert's own position differs from ours.")
+    use_target = models.BooleanField(default=False, help_text="Take position_size of the alert as the position to reach, instead of a quantity to trade.")
+    limits = models.OneToOneField(RiskSettings, null=True, blank=True, on_delete=models.SET_NULL, related_name="strategy", editable=False)
+    secret_digest = models.CharField(max_length=64, null=True, blank=True, unique=True, editable=False)
+    old_secret_digest = models.CharField(max_length=64, null=True, blank=True, unique=True, editable=False)
+    old_secret_until = models.DateTimeField(null=True, blank=True, editable=False)
+    secret_made_at = models.DateTimeField(null=True, blank=True, editable=False)
+    archived_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+    updated_at = models.DateTimeField(default=clock.now, editable=False)
+    history = HistoricalRecords(excluded_fields=["secret_digest", "old_secret_digest"])
+    objects = StrategyQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name_plural = "strategies"
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "name"], condition=models.Q(archived_at=None), name="strategy_name_once_per_owner"),
+            enum_check("mode", Mode, "strategy_mode_known"),
+            enum_check("default_product", Product, "strategy_product_known"),
+            enum_check("default_order_type", OrderType, "strategy_order_type_known"),
+            enum_check("sizing", Sizing, "strategy_sizing_known"),
+            enum_check("dedupe_scope", DedupeScope, "strategy_dedupe_known"),
+            enum_check("on_drift", OnDrift, "strategy_on_drift_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def save(self, *args, **kwargs):
+        self.updated_at = clock.now()
+        super().save(*args, **kwargs)

@@ -1,0 +1,29 @@
+"""The doorbell: a queue row that says "look at order 42". It carries an id and nothing else; the order's row decides.
+
+Ringing twice, late or never changes latency only: claims are conditional and the sweeper rings again.
+"""
+
+from datetime import datetime
+
+from django_q.tasks import async_task
+
+from tvapp.lib import crash
+
+ORDERS = "orders"
+BATCH = "batch"
+
+
+def ring(order_id: int) -> None:
+    """Asks the orders cluster to look at this order. Inside a transaction it commits, or vanishes, together with it."""
+    async_task("trading.tasks.ring", order_id, cluster=ORDERS, save=False, task_name=f"order {order_id}")
+    crash.point("doorbell.rung")
+
+
+def ring_sync(account_id: int) -> None:
+    """Asks for a fresh look at the account's book."""
+    async_task("trading.tasks.sync_account", account_id, cluster=ORDERS, save=False, task_name=f"sync {account_id}")
+
+
+def heartbeat(sent_at: datetime) -> None:
+    """One beat through the whole queue: made here, pushed, worked, acknowledged. The watchdog looks at its end."""
+    async_task("trading.tasks.beat", sent_at.isoformat(), cluster=ORDERS, save=False, task_name="beat")

@@ -1,0 +1,105 @@
+"""Signs of life: who beat last, how old the queue is, and what that means in one word."""
+
+import os
+import shutil
+import socket
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from trading.domain.orderfsm import State
+from trading.models import Order
+from tvapp.lib import clock
+from tvapp.models import DeskSettings, Heartbeat
+
+BEAT_EVERY_S = 5
+BEAT_DEAD_S = 30
+QUEUE_OLD_S = 30
+
+
+def _started(pid: int) -> str:
+    """When a process started, in clock ticks (Linux); tells a reused pid from the old one. Empty elsewhere."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
+
+
+@lru_cache(maxsize=4)
+def _process(pid: int) -> str:
+    return f"{socket.gethostname()}:{pid}:{_started(pid)}"
+
+
+def process() -> str:
+    """`host:pid:start` of this very process, right also after a fork."""
+    return _process(os.getpid())
+
+
+def is_gone(name: str) -> bool:
+    """Proof that the named process no longer runs: same host, and its pid is free or belongs to another start."""
+    host, pid_text, start = name.rsplit(":", 2)
+    if host != socket.gethostname() or not pid_text.isdigit():
+        return False
+    try:
+        os.kill(int(pid_text), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return bool(start) and _started(int(pid_text)) != start
+
+
+def beat(name: str) -> str:
+    """Writes the sign of life of a process group, as a row for everybody and as a file for the watchdog on this machine."""
+    Heartbeat.objects.update_or_create(name=name, defaults={"at": clock.now(), "process": process()})
+    path = Path(settings.HOME) / "run" / f"{name}.beat"
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    return "beat"
+
+
+def free_disk_mb() -> int:
+    return shutil.disk_usage(settings.HOME).free // (1024 * 1024)
+
+
+def _age(at: datetime | None) -> float | None:
+    return None if at is None else (clock.now() - at).total_seconds()
+
+
+def _workers() -> tuple[bool, bool]:
+    beats = dict(Heartbeat.objects.values_list("name", "at"))
+    ages = [_age(beats.get(name)) for name in ("orders", "sweeper")]
+    alive = [a is not None and a < BEAT_DEAD_S for a in ages]
+    return alive[0], alive[1]
+
+
+def oldest_queued_s() -> float:
+    """Age of the oldest order a worker should have taken by now, in seconds; 0 when there is none."""
+    now = clock.now()
+    row = Order.objects.filter(status=State.QUEUED).exclude(due_at__gt=now).order_by("id").values_list("queued_at", flat=True).first()
+    return _age(row) or 0.0
+
+
+def report() -> dict[str, object]:
+    """`status` ok, degraded or down, and the checks behind it (database, worker, queue, brokers, sync, disk)."""
+    try:
+        connection.ensure_connection()
+        worker, sweeper = _workers()
+        queue_age = oldest_queued_s()
+    except DatabaseError:
+        return {"status": "down", "checks": {"database": {"ok": False, "text": "The database does not answer."}}}
+    free, least = free_disk_mb(), DeskSettings.current().min_free_disk_mb
+    checks = {
+        "database": {"ok": True, "text": "Answers."},
+        "worker": {"ok": worker, "text": "Order worker is alive." if worker else f"No beat of the order worker for {BEAT_DEAD_S} s."},
+        "queue": {"ok": queue_age < QUEUE_OLD_S, "text": f"Oldest queued order waits {queue_age:.0f} s."},
+        "sync": {"ok": sweeper, "text": "Sweeper is alive." if sweeper else f"No beat of the sweeper for {BEAT_DEAD_S} s."},
+        "brokers": {"ok": True, "text": "Paper needs no session."},
+        "disk": {"ok": free >= least, "text": f"{free} MB free, {least} MB needed."},
+    }
+    down = any(not checks[name]["ok"] for name in ("database", "worker", "queue", "disk"))
+    status = "down" if down else "ok" if all(c["ok"] for c in checks.values()) else "degraded"
+    return {"status": status, "checks": checks}

@@ -1,0 +1,227 @@
+"""The only writer of Order.status. Every change is one conditional UPDATE and one event row in one transaction.
+
+Zero rows updated means another one was first: a person gets 409, a worker drops the work in silence.
+"""
+
+import logging
+from collections.abc import Mapping
+from decimal import Decimal
+
+from django.db import transaction
+from django.db.models import F
+
+from risk.models import Verdict
+from trading.domain import orderfsm
+from trading.domain.orderfsm import State
+from trading.models import Order, OrderEvent, Pending, Source
+from trading.services import doorbell
+from tvapp.lib import clock, crash, ids, log
+from tvapp.lib.errors import AppError
+from tvapp.lib.money import plain
+
+logger = logging.getLogger("tvapp.orders")
+
+EDITABLE_FIELDS = ("quantity", "price", "trigger_price", "order_type", "product")
+COPIED = (
+    "alert", "signal", "strategy", "account", "instrument", "exchange", "tradingsymbol", "tv_symbol", "side", "reduce_only", "requested_quantity",
+    "order_type", "price", "trigger_price", "ref_price", "product", "validity", "simulated", "correlation_id", "owner", "fired_at",
+)  # fmt: skip
+
+
+def _event(order: Order, kind: str, text: str, actor: str, *, code: str = "", old: str = "", new: str = "", data: Mapping | None = None) -> None:
+    OrderEvent.objects.create(
+        order_id=order.pk, seq=order.version, kind=kind, text=text, actor=actor, code=code, from_status=old, to_status=new,
+        correlation_id=order.correlation_id, data=dict(data or {}),
+    )  # fmt: skip
+    facts = {"order_id": order.pk, "from": old, "to": new, "code": code, "actor": actor, "tag": order.tag}
+    logger.info("order %s: %s", kind.lower(), text, extra={**facts, "correlation_id": order.correlation_id})
+
+
+def create(status: State, *, code: str = "", text: str, actor: str, data: Mapping | None = None, **fields) -> Order:
+    """A new order in one of the starting states, with the first line of its story. Rings the bell when it starts QUEUED."""
+    if status not in orderfsm.STARTS:
+        raise ValueError(f"an order cannot start as {status}")
+    now = clock.now()
+    if status == State.QUEUED:
+        fields |= {"queued_at": now, "rung_at": now}
+    if status == State.STALE:
+        fields["ended_at"] = now
+    order = Order(status=status, status_reason=code, why=text, created_at=now, updated_at=now, **fields)
+    order.tag = ids.order_tag(order.account.environment)
+    order.save(force_insert=True)
+    _event(order, "CREATED", text, actor, code=code, new=status, data=data)
+    if status == State.QUEUED:
+        doorbell.ring(order.pk)
+    return order
+
+
+def _swap(order: Order, changes: Mapping[str, object]) -> bool:
+    """The compare-and-swap: writes `changes` when nobody else wrote since `order` was read."""
+    changes = {**changes, "updated_at": clock.now()}
+    won = Order.objects.filter(pk=order.pk, status=order.status, version=order.version).update(version=F("version") + 1, **changes)
+    if not won:
+        return False
+    for name, value in changes.items():
+        setattr(order, name, value)
+    order.version += 1
+    return True
+
+
+def move(order: Order, to: State, *, text: str, actor: str, code: str = "", data: Mapping | None = None, **fields) -> bool:
+    """Moves the order along the table. False: somebody else was first and nothing was written.
+
+    `fields` are written in the same UPDATE. A move into QUEUED rings the bell in the same transaction.
+    """
+    old = State(order.status)
+    if not orderfsm.may_move(old, to):
+        raise ValueError(f"order {order.pk}: {old} does not lead to {to}")
+    changes = {"status": to, "status_reason": code, "why": text, **_leaving(old), **_entering(to), **fields}
+    with transaction.atomic():
+        if not _swap(order, changes):
+            return False
+        crash.point(f"orders.move.{to.lower()}")
+        _event(order, "MOVE", text, actor, code=code, old=old, new=to, data=data)
+        if to == State.QUEUED and order.due_at is None:
+            doorbell.ring(order.pk)
+    return True
+
+
+def _leaving(old: State) -> dict[str, object]:
+    return {"lease_until": None, "lease_process": "", "starts": 0} if old == State.SENDING else {}
+
+
+def _entering(to: State) -> dict[str, object]:
+    now = clock.now()
+    if to == State.QUEUED:
+        return {"queued_at": now, "rung_at": now, "rings": 0, "due_at": None}
+    if to in orderfsm.ENDED:
+        return {"ended_at": now, "pending_action": Pending.NONE}
+    return {}
+
+
+def note(order: Order, kind: str, text: str, *, actor: str, code: str = "", data: Mapping | None = None, **fields) -> bool:
+    """A line in the story without a move. False when the order changed meanwhile."""
+    with transaction.atomic():
+        if not _swap(order, fields):
+            return False
+        _event(order, kind, text, actor, code=code, data=data)
+    return True
+
+
+def _lost(order: Order) -> AppError:
+    now = Order.objects.values_list("status", flat=True).get(pk=order.pk)
+    word = orderfsm.WORDS[State(now)].lower()
+    text = f"This order is no longer waiting: it is {word}. Somebody else was first."
+    return AppError("ORDER_NOT_WAITING", text, status=409, extra={"status": now})
+
+
+def _check_version(order: Order, version: int | None) -> None:
+    if version is not None and version != order.version:
+        text = "The order changed since you opened it. Look at it again, then decide."
+        raise AppError("VERSION_CONFLICT", text, status=409, extra={"version": order.version})
+
+
+def _repeated(order: Order, key: str, actor: str) -> bool:
+    return bool(key) and OrderEvent.objects.filter(order=order, actor=actor, data__idempotency_key=key).exists()
+
+
+def approve(order: Order, *, actor: str, version: int | None = None, quantity: Decimal | None = None, key: str = "") -> Order:
+    """A person says yes: WAITING -> QUEUED and the bell, in one transaction.
+
+    The gate is asked for advice first: a rejection answers 422 and leaves the order WAITING; a quantity other than
+    the one the person was shown answers 409. Raises AppError. `key` (Idempotency-Key) makes a repeat harmless.
+    """
+    from trading.services.advice import advise  # the gate's advice reads through selectors; imported late to keep this module light
+
+    if _repeated(order, key, actor):
+        return order
+    if order.status != State.WAITING:
+        raise _lost(order)
+    _check_version(order, version)
+    decision = advise(order)
+    if decision.verdict in (Verdict.REJECT, Verdict.DEFER):
+        raise AppError("RISK_ADVISORY_REJECT", decision.sentence, status=422, extra={"code": decision.code, "findings": decision.findings})
+    if quantity is not None and quantity != decision.final:
+        text = f"The risk check now allows {plain(decision.final)}, not {plain(quantity)}. Look again before you execute."
+        raise AppError("QUANTITY_CHANGED", text, status=409, extra={"quantity": plain(decision.final)})
+    data = {"idempotency_key": key} if key else {}
+    if not move(order, State.QUEUED, text=f"Executed by {actor}.", actor=actor, code="", data=data):
+        raise _lost(order)
+    return order
+
+
+def cancel(order: Order, *, actor: str, key: str = "") -> Order:
+    """Cancels here while the order has not left the house; later asks the broker and lets the broker say how it ended."""
+    if _repeated(order, key, actor):
+        return order
+    data = {"idempotency_key": key} if key else {}
+    state = State(order.status)
+    if state in orderfsm.CANCEL_HERE:
+        if not move(order, State.CANCELLED, text=f"Cancelled by {actor} before it was sent.", actor=actor, code="CANCELLED_HERE", data=data):
+            raise _lost_cancel(order)
+        return order
+    if state in orderfsm.LIVE:
+        return _ask_cancel(order, actor, data)
+    raise _lost_cancel(order)
+
+
+def _ask_cancel(order: Order, actor: str, data: Mapping) -> Order:
+    if order.pending_action == Pending.CANCEL:
+        return order
+    with transaction.atomic():
+        text = f"{actor} asked to cancel. The order stays live until the broker says otherwise."
+        if not note(order, "CANCEL_ASKED", text, actor=actor, data=data, pending_action=Pending.CANCEL):
+            raise _lost_cancel(order)
+        doorbell.ring(order.pk)
+    return order
+
+
+def _lost_cancel(order: Order) -> AppError:
+    now = State(Order.objects.values_list("status", flat=True).get(pk=order.pk))
+    if now in orderfsm.MAYBE_LIVE or now in orderfsm.LIVE:
+        return AppError("ORDER_IN_FLIGHT", "The order is being sent right now. Try again in a second.", status=409, extra={"status": now})
+    return AppError("ORDER_NOT_WAITING", f"There is nothing left to cancel: the order is {orderfsm.WORDS[now].lower()}.", status=409, extra={"status": now})
+
+
+def edit(order: Order, changes: Mapping[str, object], *, actor: str, version: int | None = None) -> Order:
+    """Changes a WAITING order. `changes` holds only EDITABLE_FIELDS, already validated; the loser of a race gets 409."""
+    if order.status not in orderfsm.EDITABLE:
+        raise _lost(order)
+    _check_version(order, version)
+    real = {k: v for k, v in changes.items() if getattr(order, k) != v}
+    if not real:
+        return order
+    said = ", ".join(f"{_label(k)} {_show(getattr(order, k))} to {_show(v)}" for k, v in real.items())
+    data = {"changes": {k: [_show(getattr(order, k)), _show(v)] for k, v in real.items()}}
+    if not note(order, "EDITED", f"{actor} changed {said}.", actor=actor, data=data, **real):
+        raise _lost(order)
+    return order
+
+
+def _label(field: str) -> str:
+    return field.replace("_", " ")
+
+
+def _show(value: object) -> str:
+    return plain(value) or "none" if isinstance(value, Decimal) or value is None else str(value)
+
+
+def back_to_queue(order: Order, *, actor: str) -> Order:
+    """HELD or QUEUED -> WAITING by a person, who will decide again."""
+    if order.status not in (State.HELD, State.QUEUED):
+        raise AppError("ORDER_NOT_HELD", "Only an order on hold or queued can go back to waiting.", status=409, extra={"status": order.status})
+    if not move(order, State.WAITING, text=f"Put back into the queue by {actor}.", actor=actor):
+        raise _lost(order)
+    return order
+
+
+def resubmit(order: Order, *, actor: str) -> Order:
+    """A new WAITING order with the same content, linked to the old one; the old one stays as it ended."""
+    if order.status not in (State.REJECTED_RISK, State.STALE, State.FAILED):
+        text = "Only an order that ended before the broker took it can be sent again as a copy."
+        raise AppError("ORDER_NOT_ENDED", text, status=409, extra={"status": order.status})
+    fields = {name: getattr(order, name) for name in COPIED}
+    fields |= {"quantity": order.requested_quantity, "mode": "MANUAL", "source": Source.RESUBMIT, "copied_from": order, "received_at": clock.now()}
+    fields["fired_at"] = None  # its age counts from the person's wish, not from the old alert
+    with transaction.atomic(), log.bound(order.correlation_id):
+        return create(State.WAITING, text=f"Copied from order {order.pk} by {actor}; waits for a decision.", actor=actor, **fields)

@@ -1,0 +1,21 @@
+"""Keeps the position rows: each fill changes exactly one, in the fill's own transaction."""
+
+from trading.domain import ledger
+from trading.models import Fill, Position
+from tvapp.lib import clock
+
+
+def book_of(strategy_id: int | None) -> str:
+    """The book a fill belongs to: its strategy's, or the account's unassigned one."""
+    return f"STRATEGY:{strategy_id}" if strategy_id else "UNASSIGNED"
+
+
+def apply_fill(fill: Fill) -> Position:
+    """Adds one new fill to its position. Must run inside the transaction that stored the fill."""
+    key = {"account_id": fill.account_id, "book": book_of(fill.strategy_id), "instrument_id": fill.instrument_id, "product": fill.product}
+    row, _ = Position.objects.select_for_update().get_or_create(**key, defaults={"owner_id": fill.owner_id, "strategy_id": fill.strategy_id})
+    before = ledger.Book(row.quantity, row.average, row.realised)
+    after = ledger.apply_fill(before, fill.side, fill.quantity, fill.price, fill.instrument.multiplier)
+    row.quantity, row.average, row.realised, row.updated_at = after.quantity, round(after.average, 8), round(after.realised, 8), clock.now()
+    row.save(update_fields=["quantity", "average", "realised", "updated_at"])
+    return row

@@ -1,0 +1,18 @@
+"""Writes system events: what happened to the desk, in words, with the correlation id, to the table and to the log."""
+
+import logging
+
+from trading.models import Level, SystemEvent
+from tvapp.lib import log
+
+logger = logging.getLogger("tvapp.events")
+_LEVELS = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}
+
+
+def record(category: str, code: str, message: str, *, level: str = Level.INFO, owner=None, order=None, alert=None, data=None) -> SystemEvent:
+    """One event row and one log line; `owner` None means the desk itself."""
+    cid = log.correlation.get()
+    logger.log(_LEVELS[level], message, extra={"code": code, "category": category})
+    return SystemEvent.objects.create(
+        owner=owner, level=level, category=category, code=code, message=message, correlation_id=cid, order=order, alert=alert, data=data or {}
+    )

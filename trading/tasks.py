@@ -1,0 +1,23 @@
+"""What the clusters run: one line each, an id in, a word out."""
+
+from trading.services import dispatch, health, housekeeping, sweeper, sync
+
+
+def ring(order_id: int) -> str:
+    return dispatch.work(order_id)
+
+
+def sync_account(account_id: int) -> str:
+    return sync.sync_account(account_id)
+
+
+def beat(sent_at: str) -> str:
+    return health.beat("orders")
+
+
+def sweep_once() -> str:
+    return sweeper.sweep()
+
+
+def prune() -> str:
+    return housekeeping.prune()

@@ -1,0 +1,82 @@
+"""The desk's own settings and its people's keys. No trading row lives here."""
+
+from decimal import Decimal
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from simple_history.models import HistoricalRecords
+
+from tvapp.lib import clock
+from tvapp.owned import OwnedModel
+
+
+def _number(default: int, low: int, high: int, unit: str, text: str) -> models.PositiveIntegerField:
+    help_text = f"{text} Unit: {unit}; {low} to {high}; default {default}."
+    return models.PositiveIntegerField(default=default, validators=[MinValueValidator(low), MaxValueValidator(high)], help_text=help_text)
+
+
+class DeskSettings(models.Model):
+    """One row: every value that is a setting and not an environment variable. Takes effect within a second, without a restart."""
+
+    alert_age_auto_s = _number(60, 5, 3600, "seconds", "An automatic order older than this, counted from when the alert fired, is not sent.")
+    alert_old_manual_min = _number(15, 1, 360, "minutes", "A waiting alert older than this is marked old in the queue.")
+    alert_dead_manual_h = _number(6, 1, 72, "hours", "A waiting alert older than this is no longer sent, not even by hand.")
+    future_skew_s = _number(30, 1, 300, "seconds", "An alert that claims to have fired further ahead than this is refused.")
+    duplicate_body_s = _number(60, 10, 600, "seconds", "A body without id or times counts as a repeat when an equal one came this recently.")
+    rejected_keep_days = _number(7, 1, 90, "days", "How long a refused alert body is kept to look at.")
+    secret_grace_h = _number(24, 0, 168, "hours", "How long the old webhook secret still works after a new one was made.")
+    lease_s = _number(20, 5, 120, "seconds", "How long one worker may hold an order while sending it.")
+    max_starts = _number(3, 1, 10, "times", "An order whose work was started this often without an end is parked.")
+    retry_window_s = _number(300, 10, 3600, "seconds", "How long an order that provably was not sent is tried again.")
+    sync_live_s = _number(2, 1, 60, "seconds", "How often the broker's book is read while an order rests there.")
+    max_quote_age_s = _number(10, 1, 14400, "seconds", "A price older than this fills no paper order.")
+    min_free_disk_mb = _number(200, 10, 100000, "MB", "With less free disk than this no order is sent.")
+    market_buffer_pct = models.DecimalField(
+        max_digits=6, decimal_places=2, default=Decimal("1"), validators=[MinValueValidator(0), MaxValueValidator(20)],
+        help_text="A MARKET order is valued at the reference price plus this, because it may fill above it. Unit: percent; 0 to 20; default 1.",
+    )  # fmt: skip
+    version = models.PositiveIntegerField(default=1, editable=False)
+    history = HistoricalRecords()
+
+    class Meta:
+        verbose_name = verbose_name_plural = "desk settings"
+        constraints = [models.CheckConstraint(condition=models.Q(id=1), name="desk_settings_single_row")]
+
+    def __str__(self) -> str:
+        return "Desk settings"
+
+    def save(self, *args, **kwargs):
+        self.id = 1
+        self.version += 1
+        super().save(*args, **kwargs)
+
+    @classmethod
+    def current(cls) -> "DeskSettings":
+        """The one row, read now (the defaults when nobody saved it yet)."""
+        return cls.objects.filter(id=1).first() or cls(id=1)
+
+
+class ApiToken(OwnedModel):
+    """A key for the API, kept as a hash; the key itself is shown once, when it is made."""
+
+    name = models.CharField(max_length=80, default="API")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+    last_used_at = models.DateTimeField(null=True, editable=False)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.owner})"
+
+
+class Heartbeat(models.Model):
+    """The last sign of life of a process group, written by its own work, not by its process table."""
+
+    name = models.CharField(max_length=40, unique=True)
+    at = models.DateTimeField()
+    process = models.CharField(max_length=120, help_text="host:pid:start of the process that wrote it.")
+
+    def __str__(self) -> str:
+        return self.name
+
+
