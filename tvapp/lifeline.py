@@ -1,0 +1,45 @@
+"""No process outlives the supervisor: each one holds the read end of a pipe whose only write end the supervisor has.
+
+Nothing is ever written to it. When the supervisor is gone, however it went, the kernel closes the write end, the read returns
+and the process kills itself. Forked children (web workers, the parts of a cluster) get a watching thread of their own.
+Standard library only; without TVAPP_LIFELINE_FD (a command typed by a person) it does nothing.
+"""
+
+import os
+import signal
+import stat
+import threading
+
+VARIABLE = "TVAPP_LIFELINE_FD"
+_armed: list[int] = []
+
+
+def arm() -> bool:
+    """Ties this process and its forks to the supervisor; returns whether there is one. Call it before anything slow is imported."""
+    fd = os.environ.pop(VARIABLE, "")  # a program started from here does not inherit the pipe, so it must not look for it
+    if not fd.isdigit() or not _is_pipe(int(fd)) or _armed:
+        return bool(_armed)
+    _armed.append(int(fd))
+    os.set_inheritable(int(fd), False)
+    _watch()
+    os.register_at_fork(after_in_child=_watch)
+    return True
+
+
+def _is_pipe(fd: int) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(fd).st_mode)
+    except OSError:
+        return False
+
+
+def _watch() -> None:
+    threading.Thread(target=_wait_for_the_end, name="lifeline", daemon=True).start()
+
+
+def _wait_for_the_end() -> None:
+    try:
+        while os.read(_armed[0], 1):
+            pass
+    finally:
+        os.kill(os.getpid(), signal.SIGKILL)  # no handler, no atexit: unfinished work is found by its lease
