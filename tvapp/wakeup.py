@@ -1,0 +1,137 @@
+"""django-q2's database queue with a bell: a committed task wakes its cluster at once instead of at the next poll.
+
+The row is the truth and commits together with the order that rings; the bell is one unix datagram to `run/<queue>.sock` and may
+get lost: the poll finds the row within a second, from another machine or with a path too long for a socket just as well.
+"""
+
+import contextlib
+import logging
+import os
+import socket
+import sys
+import time
+from datetime import datetime, timedelta
+from functools import lru_cache, partial
+from pathlib import Path
+
+from django.db import InterfaceError, OperationalError, connections, transaction
+from django.utils import timezone
+from django_q.brokers.orm import ORM
+from django_q.conf import Conf
+
+from tvapp import home
+
+POLL = 1.0
+LONGEST_PATH = 100  # bytes; sockets take 103 on macOS and 107 on Linux
+AFTER_TROUBLE = 0.2
+DUE_SINCE = timedelta(hours=1)  # a task is due at once even when this machine's clock is behind the sender's or is set back
+
+logger = logging.getLogger(__name__)
+Taken = list[tuple[int, str]]
+
+
+class Broker(ORM):
+    """`enqueue` belongs to the caller's transaction; `dequeue` waits for the bell instead of sleeping."""
+
+    def __init__(self, list_key: str | None = None):
+        super().__init__(list_key)
+        self._bell: socket.socket | None = None
+        self._tried = False
+
+    def __setstate__(self, state: object) -> None:
+        super().__setstate__(state)
+        self._bell, self._tried = None, False
+
+    def enqueue(self, task: str) -> int:
+        """Stores the signed task; the bell rings when the surrounding transaction has committed, and not at all when it has not."""
+        queue = self.list_key or Conf.CLUSTER_NAME
+        row = self.get_connection().create(key=queue, payload=task, lock=timezone.now() - DUE_SINCE)
+        transaction.on_commit(partial(ring, queue), using=Conf.ORM, robust=True)
+        return row.pk
+
+    def dequeue(self) -> Taken | None:
+        """The oldest due tasks as (id, payload), or None after at most a second.
+
+        Never raises for a database that is busy or away: django-q2 answers that with ten seconds of sleep and a new process.
+        """
+        if not self._tried:  # here and not earlier: of all the processes that hold a broker only the pusher takes tasks
+            self._bell, self._tried = listen(self.list_key), True
+        try:
+            taken = self._take()
+        except (OperationalError, InterfaceError) as problem:
+            logger.warning("the queue %s could not be read and is asked again: %s", self.list_key, problem)
+            with contextlib.suppress(OperationalError, InterfaceError):
+                connections[Conf.ORM].close()
+            time.sleep(AFTER_TROUBLE)
+            return None
+        return taken or wait(self._bell)
+
+    def _take(self) -> Taken:
+        now = timezone.now()
+        due = self.get_connection().filter(key=self.list_key, lock__lte=now).order_by("id").values_list("id", "payload", "lock")
+        return [(pk, payload) for pk, payload, lock in due[: Conf.BULK] if self._lock(pk, lock, now)]
+
+    def _lock(self, pk: int, seen: datetime, now: datetime) -> int:
+        """1 when the row was still as seen: with two clusters on one queue only one gets it."""
+        return self.connection.filter(pk=pk, lock=seen).update(lock=now + timedelta(seconds=Conf.RETRY))
+
+
+def ring(queue: str) -> None:
+    """Wakes the cluster that listens to `queue`, if there is one on this machine. Never waits and never fails."""
+    with contextlib.suppress(OSError):  # nobody listens, or it has been rung often enough
+        target = _address(queue)
+        if target:
+            _sender().sendto(b"1", target)
+
+
+def listen(queue: str) -> socket.socket | None:
+    """The bell of `queue`, put in place of an older one in one step; None where it cannot be (the poll is left then)."""
+    bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        target, draft = _address(queue), _address(f"{queue}.{os.getpid()}")
+        if target and draft:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(draft)
+            bell.bind(draft)
+            os.replace(draft, target)
+            return bell
+    except OSError as problem:
+        logger.warning("the queue %s is only polled: %s", queue, problem)
+    bell.close()
+    return None
+
+
+def wait(bell: socket.socket | None, seconds: float = POLL) -> None:
+    """Until the bell rings, at most `seconds`; rings that piled up count as one."""
+    if bell is None:
+        time.sleep(seconds)
+        return
+    bell.settimeout(seconds)
+    with contextlib.suppress(TimeoutError):
+        bell.recv(16)
+    bell.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while bell.recv(16):
+            pass
+
+
+def _address(queue: str) -> str:
+    """Where the bell of `queue` hangs; a long path is taken through the open directory on Linux, elsewhere it is empty."""
+    place = home.run_dir() / f"{queue}.sock"
+    if len(os.fsencode(place)) <= LONGEST_PATH:
+        return str(place)
+    if not sys.platform.startswith("linux"):
+        return ""
+    return f"/proc/self/fd/{_directory(place.parent)}/{place.name}"
+
+
+@lru_cache(maxsize=8)
+def _directory(place: Path) -> int:
+    return os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+
+
+@lru_cache(maxsize=1)
+def _sender() -> socket.socket:
+    sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sender.setblocking(False)
+    return sender
