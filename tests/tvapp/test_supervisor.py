@@ -1,0 +1,317 @@
+"""Whatever is killed comes back, whatever is told to stop stops, and nothing outlives the supervisor.
+
+Real processes, small ones: a `desk` of dummy children stands in for the web server and the clusters.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tvapp import family, home, supervisor
+
+MEETING = 4 * supervisor.TICK  # after this long the supervisor knows every member
+
+# A child that forks `forks` members (a member of a member for the last one), says who is there, and waits.
+DUMMY = """
+import os, sys, time, signal
+from tvapp import lifeline
+lifeline.arm()
+name, forks, notes = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+def note():
+    with open(notes, "a") as out:
+        out.write(f"{name} {os.getpid()} {os.getppid()}\\n")
+note()
+def member(deeper):
+    if os.fork() == 0:
+        note()
+        if deeper: member(deeper - 1)
+        while True: time.sleep(60)
+if forks: member(forks - 1)
+if "stubborn" in name: signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if "crashing" in name: sys.exit(3)
+while True: time.sleep(60)
+"""
+DESK = """
+import sys
+from tvapp.supervisor import Child, Supervisor
+import tvapp.supervisor as s
+s._set_up_logging()
+s.STOP_PATIENCE = 0.5
+keeper = Supervisor([Child(n, [sys.executable, "-c", {dummy!r}, n, f, {notes!r}], fragile=n.startswith("fragile")) for n, f in {children!r}])
+keeper.listen_to_signals()
+keeper.run()
+keeper.stop()
+"""
+
+
+class Desk:
+    """A supervisor in a process of its own, and what its children wrote about themselves."""
+
+    def __init__(self, notes: Path, children: list[tuple[str, str]]):
+        self.notes = notes
+        code = DESK.format(dummy=DUMMY, notes=str(notes), children=children)
+        self.log = notes.with_suffix(".log")
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen([sys.executable, "-c", code], cwd=home.ROOT, stderr=log)
+
+    def seen(self, name: str) -> list[int]:
+        """Every process that ever called itself `name`, oldest first."""
+        lines = self.notes.read_text().split("\n")[:-1] if self.notes.exists() else []
+        return [int(line.split()[1]) for line in lines if line.split()[0] == name]
+
+    def wait_for(self, name: str, count: int) -> list[int]:
+        until(lambda: len(self.seen(name)) >= count)
+        return self.seen(name)
+
+    def everyone(self) -> list[int]:
+        return [int(line.split()[1]) for line in self.notes.read_text().splitlines()]
+
+
+def until(true, seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def desk(tmp_path):
+    started = []
+
+    def start(*children: tuple[str, str]) -> Desk:
+        started.append(Desk(tmp_path / f"notes{len(started)}", list(children)))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.process.kill()
+        one.process.wait()
+        for pid in one.everyone():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def test_it_starts_a_killed_child_again_within_two_seconds(desk):
+    one = desk(("web", "0"), ("sweeper", "0"))
+    first = one.wait_for("web", 1)[0]
+    one.wait_for("sweeper", 1)
+    os.kill(first, signal.SIGKILL)
+    until(lambda: len(one.seen("web")) == 2, 2)
+    assert len(one.seen("sweeper")) == 1
+
+
+def test_it_starts_everything_again_when_all_are_killed(desk):
+    one = desk(("web", "2"), ("fragile", "2"))
+    victims = one.wait_for("web", 3) + one.wait_for("fragile", 3)
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: len(one.seen("web")) == 6 and len(one.seen("fragile")) == 6, 2)
+
+
+def test_it_kills_what_a_killed_leader_left_behind(desk):
+    one = desk(("web", "2"))
+    leader, *members = one.wait_for("web", 3)
+    os.kill(leader, signal.SIGKILL)
+    one.wait_for("web", 6)
+    assert not any(family.alive(pid) for pid in members)
+
+
+@pytest.mark.parametrize("victim", [1, 2])
+def test_it_restarts_a_fragile_group_that_lost_one_member(desk, victim):
+    one = desk(("fragile", "2"))
+    group = one.wait_for("fragile", 3)
+    time.sleep(MEETING)
+    os.kill(group[victim], signal.SIGKILL)
+    until(lambda: len(one.seen("fragile")) == 6, 2)
+    assert not any(family.alive(pid) for pid in group)
+
+
+def test_it_leaves_the_members_of_a_sturdy_group_to_their_leader(desk):
+    one = desk(("web", "1"), ("fragile", "1"))
+    os.kill(one.wait_for("web", 2)[1], signal.SIGKILL)
+    one.wait_for("fragile", 2)
+    time.sleep(MEETING)
+    os.kill(one.seen("fragile")[1], signal.SIGKILL)
+    one.wait_for("fragile", 4)
+    assert len(one.seen("web")) == 2
+
+
+def test_it_ends_cleanly_when_told_to(desk):
+    one = desk(("web", "1"), ("stubborn", "2"), ("fragile", "1"))
+    one.wait_for("stubborn", 3), one.wait_for("web", 2), one.wait_for("fragile", 2)
+    one.process.send_signal(signal.SIGTERM)
+    assert one.process.wait(5) == 0
+    assert not any(family.alive(pid) for pid in one.everyone())
+
+
+def test_it_takes_everyone_along_when_it_is_killed_itself(desk):
+    one = desk(("web", "2"), ("stubborn", "0"), ("fragile", "2"))
+    one.wait_for("stubborn", 1), one.wait_for("web", 3), one.wait_for("fragile", 3)
+    one.process.kill()
+    until(lambda: not any(family.alive(pid) for pid in one.everyone()), 2)
+
+
+def test_it_slows_down_for_a_child_that_crashes_at_every_start(desk):
+    one = desk(("crashing", "0"), ("web", "0"))
+    one.wait_for("crashing", 4)
+    assert "crashing ends again and again at its start" in one.log.read_text()
+
+
+def test_it_pauses_longer_for_each_crash_and_never_over_its_limit():
+    group = supervisor.Group(supervisor.Child("web", ["true"]), 0)
+    pauses = []
+    for _ in range(12):
+        group._count(1, group._started + 1)
+        pauses.append(group.pause())
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (0.0, supervisor.LONGEST_PAUSE)
+    group._count(-9, group._started + 1)
+    assert group.pause() == 0.0
+
+
+class TestBeat:
+    """A group that runs and does nothing is found by its silence."""
+
+    @pytest.fixture
+    def beat(self, tmp_path):
+        return tmp_path / "orders.beat"
+
+    @pytest.fixture
+    def group(self, beat, request):
+        read, write = os.pipe()
+        group = supervisor.Group(supervisor.Child("orders", ["sleep", "60"], beat=beat, beat_owed=request.param), read)
+        group.start()
+        yield group
+        group.bury(0)
+        os.close(read), os.close(write)
+
+    def _after(self, group, seconds: float) -> str:
+        return group.trouble(group._started + seconds)
+
+    @pytest.mark.parametrize("group", [True], indirect=True)
+    def test_it_misses_a_beat_that_never_came(self, group):
+        assert self._after(group, 19) == ""
+        assert "not worked for 21 s" in self._after(group, 21)
+
+    @pytest.mark.parametrize("group", [True], indirect=True)
+    def test_it_counts_from_the_last_beat(self, group, beat):
+        beat.touch()
+        assert self._after(group, 15) == ""
+        assert self._after(group, 34) == ""
+        assert self._after(group, 36) != ""
+
+    @pytest.mark.parametrize("group", [True], indirect=True)
+    def test_it_is_not_fooled_by_a_clock_that_was_set(self, group, beat):
+        beat.touch()
+        self._after(group, 1)
+        os.utime(beat, (4e9, 4e9))
+        assert self._after(group, 15) == ""
+        assert self._after(group, 36) != ""
+
+    @pytest.mark.parametrize("group", [False], indirect=True)
+    def test_it_asks_no_beat_of_a_group_that_never_gave_one(self, group):
+        assert self._after(group, 3600) == ""
+
+    @pytest.mark.parametrize("group", [True], indirect=True)
+    def test_it_waits_less_long_in_tests(self, group, beat, monkeypatch):
+        monkeypatch.setenv("TVAPP_TEST", "1")
+        monkeypatch.setenv("TVAPP_TIME_SCALE", "0.2")
+        beat.touch()
+        self._after(group, 1)
+        assert self._after(group, 4) == ""
+        assert self._after(group, 6) != ""
+
+
+class TestFamily:
+    """Who belongs to a group, by /proc and by ps alike."""
+
+    @pytest.fixture
+    def group(self, tmp_path):
+        process = subprocess.Popen([sys.executable, "-c", DUMMY, "x", "2", str(tmp_path / "n")], cwd=home.ROOT, start_new_session=True)
+        until(lambda: (tmp_path / "n").exists() and (tmp_path / "n").read_text().count("\n") == 3)
+        yield process.pid, {int(line.split()[1]) for line in (tmp_path / "n").read_text().splitlines()} - {process.pid}
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    @pytest.mark.parametrize("find", [family.members_by_proc, family.members_by_ps])
+    def test_it_finds_children_and_grandchildren(self, group, find):
+        leader, members = group
+        assert find(leader) == members
+
+    @pytest.mark.parametrize("find", [family.members_by_proc, family.members_by_ps])
+    def test_it_tells_a_killed_member_once(self, group, find):
+        leader, members = group
+        known = family.Family(leader, find)
+        known.look()
+        victim = max(members)
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: not family.alive(victim))
+        assert (known.fallen(), known.fallen()) == ([victim], [])
+        known.close()
+
+    def test_it_does_not_count_a_helper_program(self):
+        code = "import subprocess, time; subprocess.Popen(['sleep', '60']); print(flush=True); time.sleep(60)"
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
+        process.stdout.readline()
+        assert family.members_by_proc(process.pid) == set() == family.members_by_ps(process.pid)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+    def test_it_forgets_a_member_that_left_by_itself(self):
+        code = "import os, time\nif os.fork() == 0: time.sleep(0.3); os._exit(0)\nprint(flush=True); time.sleep(60)"
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
+        process.stdout.readline()
+        known = family.Family(process.pid, family.members_by_proc)
+        known.look()
+        (child,) = known.pids()
+        until(lambda: not family.alive(child))
+        assert known.fallen() == []
+        process.kill()
+        process.communicate()
+
+
+class TestStart:
+    """The port and the data directory are had before anything is started."""
+
+    @pytest.fixture(autouse=True)
+    def place(self, tmp_path, monkeypatch):
+        monkeypatch.setenv("TVAPP_HOME", str(tmp_path))
+        monkeypatch.setattr(supervisor, "TAKEOVER", 0)
+        return home.ensure()
+
+    def test_it_says_what_to_do_about_a_busy_port(self, monkeypatch):
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            monkeypatch.setenv("PORT", str(other.getsockname()[1]))
+            with pytest.raises(supervisor.CannotStart, match=r"Port \d+ on 127.0.0.1 is busy.*PORT=\d+ bin/run"):
+                supervisor.take_over()
+
+    def test_it_leaves_a_data_directory_to_the_desk_that_has_it(self, monkeypatch):
+        monkeypatch.setenv("PORT", "0")
+        first, held = supervisor.take_over()
+        with pytest.raises(supervisor.CannotStart, match=f"process {os.getpid()}"):
+            supervisor.take_over()
+        os.close(held)
+        first.close()
+        second, held = supervisor.take_over()
+        os.close(held)
+        second.close()
+
+    @pytest.mark.parametrize(("name", "value", "words"), [("PORT", "http", "a number"), ("HOST", "203.0.113.7", "HOST=127.0.0.1")])
+    def test_it_says_what_is_wrong_with_an_address(self, monkeypatch, name, value, words):
+        monkeypatch.setenv("PORT", "0")
+        monkeypatch.setenv(name, value)
+        with pytest.raises(supervisor.CannotStart, match=words):
+            supervisor.take_over()
+
+    def test_it_takes_the_port_from_the_env_file(self, place, monkeypatch):
+        monkeypatch.delenv("PORT", raising=False)
+        with (place / ".env").open("a") as env:
+            env.write("PORT=9321\n")
+        assert supervisor.address() == ("127.0.0.1", 9321)
