@@ -369,7 +369,11 @@ def _set_up_logging() -> None:
 
 
 def main(arguments: Sequence[str] = ()) -> int:
-    """`--check` only looks whether the port and the data directory can be had."""
+    """`--check` only looks whether the port and the data directory can be had, `--health` only how the running desk is."""
+    if "--health" in arguments:
+        word = health(*address())
+        print(word)
+        return int(word == "down")
     listener, _held = take_over()
     if "--check" in arguments:
         return 0
