@@ -138,6 +138,8 @@ def approve(order: Order, *, actor: str, version: int | None = None, quantity: D
     if order.status != State.WAITING:
         raise _lost(order)
     _check_version(order, version)
+    if order.instrument_id is None or order.quantity is None:
+        raise AppError(order.status_reason or "NOT_EXECUTABLE", f"It cannot be executed: {order.why}", status=422)
     decision = advise(order)
     if decision.verdict in (Verdict.REJECT, Verdict.DEFER):
         raise AppError("RISK_ADVISORY_REJECT", decision.sentence, status=422, extra={"code": decision.code, "findings": decision.findings})
@@ -180,7 +182,8 @@ def _lost_cancel(order: Order) -> AppError:
     now = State(Order.objects.values_list("status", flat=True).get(pk=order.pk))
     if now in orderfsm.MAYBE_LIVE or now in orderfsm.LIVE:
         return AppError("ORDER_IN_FLIGHT", "The order is being sent right now. Try again in a second.", status=409, extra={"status": now})
-    return AppError("ORDER_NOT_WAITING", f"There is nothing left to cancel: the order is {orderfsm.WORDS[now].lower()}.", status=409, extra={"status": now})
+    text = f"There is nothing left to cancel: the order is {orderfsm.WORDS[now].lower()}."
+    return AppError("ORDER_NOT_WAITING", text, status=409, extra={"status": now})
 
 
 def edit(order: Order, changes: Mapping[str, object], *, actor: str, version: int | None = None) -> Order:

@@ -4,14 +4,13 @@ import logging
 from collections.abc import Iterable
 from decimal import Decimal
 
-from brokers.errors import BrokerError
-from brokers.types import Fill as BrokerFill
-from brokers.types import OrderReport, Status
 from django.db import transaction
-from django.db.models import F, Sum
 
 from brokers import registry
+from brokers.errors import BrokerError
 from brokers.models import BrokerAccount
+from brokers.types import Fill as BrokerFill
+from brokers.types import OrderReport, Status
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Fill, Level, Order, Pending
@@ -47,7 +46,8 @@ def apply_report(order_id: int, report: OrderReport, fills: Iterable[BrokerFill]
         if report.message:
             facts["broker_message"] = report.message[:300]
         if target is not None:
-            return orders.move(order, target, text=_sentence(order, target, filled, average, report), actor=actor, code=_code(target), data=_data(new), **facts)
+            text = _sentence(order, target, filled, average, report)
+            return orders.move(order, target, text=text, actor=actor, code=_code(target), data=_data(new), **facts)
         if new:
             text = f"Filled {plain(filled)} of {plain(order.quantity)} so far, average {plain(average)}."
             return orders.note(order, "FILL", text, actor=actor, data=_data(new), **facts)
@@ -65,20 +65,20 @@ def _store_fill(order: Order, fill: BrokerFill) -> bool:
     if Fill.objects.filter(**key).exists():
         return False
     row = Fill.objects.create(
-        **key, order=order, owner_id=order.owner_id, strategy_id=order.strategy_id, instrument=order.instrument, product=order.product, side=order.side,
-        quantity=fill.quantity, price=fill.price, at=fill.at, simulated=order.simulated, priced_by=str((fill.raw or {}).get("priced_by", "")),
+        **key, order=order, owner_id=order.owner_id, strategy_id=order.strategy_id, instrument=order.instrument, product=order.product,
+        side=order.side, quantity=fill.quantity, price=fill.price, at=fill.at, simulated=order.simulated, priced_by=fill.priced_by,
     )  # fmt: skip
     positions.apply_fill(row)
     return True
 
 
 def _totals(order: Order) -> tuple[Decimal, Decimal | None]:
-    sums = Fill.objects.filter(order=order).aggregate(quantity=Sum("quantity"), value=Sum(F("quantity") * F("price")))
-    filled = sums["quantity"] or Decimal(0)
+    pairs = list(Fill.objects.filter(order=order).values_list("quantity", "price"))  # summed here: SQLite adds in floating point
+    filled = sum((quantity for quantity, _ in pairs), Decimal(0))
     if filled > (order.quantity or 0):
         text = f"The broker filled {plain(filled)} of an order over {plain(order.quantity)}."
         sysevents.record("order", "OVERFILLED", text, level=Level.ERROR, owner=order.owner, order=order)
-    return filled, round(sums["value"] / filled, 8) if filled else None
+    return filled, round(sum(q * p for q, p in pairs) / filled, 8) if filled else None
 
 
 def _target(order: Order, report: OrderReport, filled: Decimal) -> State | None:
@@ -110,7 +110,8 @@ def _data(fills: Iterable[BrokerFill]) -> dict[str, object]:
 def _sentence(order: Order, to: State, filled: Decimal, average: Decimal | None, report: OrderReport) -> str:
     qty, done, left = plain(order.quantity), plain(filled), plain((order.quantity or Decimal(0)) - filled)
     unit = "is" if filled == 1 else "are"
-    cut = f" The alert asked for {plain(order.requested_quantity)}." if order.requested_quantity and order.requested_quantity != order.quantity else ""
+    asked = order.requested_quantity
+    cut = f" The alert asked for {plain(asked)}." if asked and asked != order.quantity else ""
     broker = order.account.get_broker_display()
     return {
         State.SENT: f"{broker} took the order; it is not confirmed at the exchange yet.",

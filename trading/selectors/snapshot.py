@@ -1,0 +1,138 @@
+"""Builds what the gate looks at: intent, snapshot and limits of one order, read from rows and nowhere else.
+
+The same builder serves the claim (authority) and the queue page (advice). A datum that cannot be read is None, never a guess.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.conf import settings
+from django.db.models import Q
+
+from brokers.models import BrokerAccount
+from brokers.models import Quote as QuoteRow
+from risk import types as risk
+from risk.models import RiskSettings, Scope, TradingMode, TradingState
+from trading.domain import orderfsm
+from trading.models import Order, Position
+from tvapp.models import DeskSettings
+
+_SEVERITY = {TradingMode.ACTIVE: 0, TradingMode.REDUCING: 1, TradingMode.HALTED: 2}
+_COUNTED = [*orderfsm.MAYBE_LIVE, *orderfsm.LIVE]
+_UNRESOLVED = [orderfsm.State.UNKNOWN, orderfsm.State.NEEDS_REVIEW]
+
+
+@dataclass(frozen=True)
+class Question:
+    """Everything `risk.engine.evaluate` takes, and the versions of the limit rows that apply."""
+
+    intent: risk.OrderIntent
+    snapshot: risk.Snapshot
+    limits: Sequence[risk.Limits]
+    versions: str
+
+
+def scopes(order: Order) -> list[str]:
+    """Scope keys that apply to an order, from wide to narrow. Ledgers are always bumped in this order."""
+    keys = ["GLOBAL", f"ACCOUNT:{order.account_id}"]
+    return [*keys, f"STRATEGY:{order.strategy_id}"] if order.strategy_id else keys
+
+
+def state_of(keys: Sequence[str]) -> TradingState | None:
+    """The most restrictive trading state among these scopes; None means ACTIVE."""
+    rows = TradingState.objects.filter(scope__in=keys)
+    return max(rows, key=lambda r: _SEVERITY[TradingMode(r.state)], default=None)
+
+
+def question(order: Order, now: datetime) -> Question:
+    """The question to the gate for this order at this moment."""
+    desk = DeskSettings.current()
+    rows = _limit_rows(order)
+    return Question(_intent(order), _snapshot(order, now, desk), [_limits(r, order, desk) for r in rows], _versions(rows))
+
+
+def _intent(order: Order) -> risk.OrderIntent:
+    return risk.OrderIntent(
+        account=order.account.name, strategy=order.strategy.name if order.strategy_id else "", symbol=order.tradingsymbol, exchange=order.exchange,
+        product=order.product, side=order.side, order_type=order.order_type.replace("_", "-"), quantity=order.quantity or Decimal(0),
+        price=order.price, trigger_price=order.trigger_price, ref_price=order.ref_price, mode=order.mode, reduce_only=order.reduce_only,
+        received_at=order.received_at, fired_at=order.fired_at,
+    )  # fmt: skip
+
+
+def _limit_rows(order: Order) -> list[RiskSettings]:
+    wanted = Q(scope=Scope.GLOBAL) | Q(scope=Scope.ACCOUNT, account_id=order.account_id)
+    if order.strategy_id and order.strategy.limits_id:
+        wanted |= Q(pk=order.strategy.limits_id)
+    rank = [Scope.GLOBAL, Scope.ACCOUNT, Scope.STRATEGY]
+    return sorted(RiskSettings.objects.filter(wanted), key=lambda r: rank.index(Scope(r.scope)))
+
+
+def _limits(row: RiskSettings, order: Order, desk: DeskSettings) -> risk.Limits:
+    values: dict[str, object] = {name: getattr(row, name) for name in row.PARAMETERS if getattr(row, name) not in (None, [])}
+    if row.scope == Scope.GLOBAL:
+        values |= {"market_buffer_pct": desk.market_buffer_pct, "max_signal_age": Decimal(order.max_age_s or desk.alert_age_auto_s)}
+        values |= {"old_after_s": Decimal(desk.alert_old_manual_min * 60), "dead_after_s": Decimal(desk.alert_dead_manual_h * 3600)}
+        values |= {"future_skew_s": Decimal(desk.future_skew_s)}
+    target = {Scope.ACCOUNT: order.account.name, Scope.STRATEGY: order.strategy.name if order.strategy_id else ""}.get(Scope(row.scope), "")
+    return risk.Limits(scope=row.scope, target=target, clamp_mode=row.clamp_mode, values=values)
+
+
+def _versions(rows: Sequence[RiskSettings]) -> str:
+    return "/".join(f"{row.scope[0]}{row.pk}v{row.version}" for row in rows)
+
+
+def _snapshot(order: Order, now: datetime, desk: DeskSettings) -> risk.Snapshot:
+    others = Order.objects.filter(
+        account_id=order.account_id, exchange=order.exchange, tradingsymbol=order.tradingsymbol, product=order.product, status__in=_COUNTED
+    ).exclude(pk=order.pk)
+    return risk.Snapshot(
+        now=now, environment=order.account.environment, instrument=_instrument(order, now), position=_position(order, others, now),
+        orders=_orders(others, now), funds=None, quote=_quote(order), counters=None, states=_states(order, now), sessions=None,
+    )  # fmt: skip
+
+
+def _instrument(order: Order, now: datetime) -> risk.InstrumentFacts:
+    row = order.instrument
+    if row is None:
+        facts = {"kind": "", "tick": None, "lot": None, "freeze": None, "expiry": None, "provisional": False, "resolved": False, "version": ""}
+        return risk.InstrumentFacts(
+            symbol=order.tradingsymbol, exchange=order.exchange, reason=order.status_reason or "INSTRUMENT_UNKNOWN", as_of=now, **facts
+        )
+    return risk.InstrumentFacts(
+        symbol=row.tradingsymbol, exchange=row.exchange, kind=row.kind, tick=row.tick, lot=row.lot, freeze=row.freeze, expiry=row.expiry,
+        provisional=row.provisional, resolved=True, reason="", version=row.as_of.isoformat(), as_of=row.as_of,
+    )  # fmt: skip
+
+
+def _position(order: Order, others, now: datetime) -> risk.PositionFacts:
+    mine = Position.objects.filter(account_id=order.account_id, instrument_id=order.instrument_id, product=order.product)
+    net = sum(mine.values_list("quantity", flat=True), Decimal(0))  # summed here: SQLite adds in floating point
+    against = others.filter(side="SELL" if net > 0 else "BUY").values_list("quantity", "filled_quantity") if net else []
+    closing = sum((quantity - filled for quantity, filled in against), Decimal(0))
+    return risk.PositionFacts(net=net, sellable=max(net, Decimal(0)), closing=closing, as_of=now)
+
+
+def _orders(others, now: datetime) -> risk.OrdersFacts:
+    return risk.OrdersFacts(unresolved=others.filter(status__in=_UNRESOLVED).count(), as_of=now)
+
+
+def _quote(order: Order) -> risk.Quote | None:
+    row = QuoteRow.objects.filter(instrument_id=order.instrument_id).first() if order.instrument_id else None
+    if row is None:
+        return None
+    return risk.Quote(ltp=row.ltp, bid=row.bid, ask=row.ask, source="QUOTE", as_of=row.at)
+
+
+def _states(order: Order, now: datetime) -> risk.StateFacts:
+    row = state_of(scopes(order))
+    account: BrokerAccount = order.account
+    return risk.StateFacts(
+        state=row.state if row else TradingMode.ACTIVE, scope=row.scope if row else "", reason=row.reason if row else "",
+        account_state=account.state, account_enabled=account.enabled, strategy_enabled=not order.strategy_id or order.strategy.enabled,
+        live_allowed=settings.ALLOW_LIVE, armed=False, as_of=now,
+    )  # fmt: skip
+
+

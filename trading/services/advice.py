@@ -1,0 +1,63 @@
+"""Asks the gate and writes down what it said: as advice for a person (nothing is stored), or with authority in the claim."""
+
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+from risk import engine
+from risk.models import Decision
+from risk.types import Decision as Verdict
+from trading.models import Order
+from trading.selectors import snapshot
+from tvapp.lib import clock
+from tvapp.lib.money import plain
+
+
+def advise(order: Order, now: datetime | None = None) -> Decision:
+    """What the gate would say now, every rule evaluated, as an unsaved row. Writes nothing."""
+    asked = snapshot.question(order, now or clock.now())
+    return _row(order, asked, engine.evaluate(asked.intent, asked.snapshot, asked.limits, advisory=True))
+
+
+def decide(order: Order) -> Decision:
+    """The authoritative decision, stored. Runs inside the claim's transaction."""
+    asked = snapshot.question(order, clock.now())
+    row = _row(order, asked, engine.evaluate(asked.intent, asked.snapshot, asked.limits))
+    row.save(force_insert=True)
+    return row
+
+
+def _row(order: Order, asked: snapshot.Question, said: Verdict) -> Decision:
+    return Decision(
+        owner_id=order.owner_id, order_key=order.pk or 0, attempt=order.attempt + 1, at=asked.snapshot.now, engine=engine.ENGINE,
+        limits=asked.versions,
+        requested=asked.intent.quantity, final=said.final, verdict=said.verdict, code=said.code, order_class=said.order_class, sentence=said.sentence,
+        findings=[to_data(f) for f in said.findings], data=_sources(asked),
+        snapshot={"intent": to_data(asked.intent), "snapshot": to_data(asked.snapshot), "limits": [to_data(row) for row in asked.limits]},
+    )  # fmt: skip
+
+
+def _sources(asked: snapshot.Question) -> list[dict[str, object]]:
+    """Name, source and age in seconds of each input that has one."""
+    snap, rows = asked.snapshot, []
+    for name in ("instrument", "position", "quote"):
+        part = getattr(snap, name)
+        if part is not None and part.as_of is not None:
+            source = getattr(part, "source", "") or ("PROVISIONAL" if getattr(part, "provisional", False) else "DATABASE")
+            rows.append({"name": name, "source": source, "age_s": round((snap.now - part.as_of).total_seconds(), 1)})
+    return rows
+
+
+def to_data(value: object) -> object:
+    """A value of the gate as JSON: numbers as text, times as ISO."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_data(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {str(k): to_data(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_data(v) for v in value]
+    return value

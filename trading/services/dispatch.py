@@ -1,0 +1,297 @@
+"""From QUEUED to the broker: claim, send once, record. The one function that writes orders to a broker is `_send`.
+
+Three transactions with crash points between them: the start is counted, the intent is committed before a byte leaves,
+the outcome is recorded. Whatever dies in between is found again by the row itself (recover, sweeper).
+"""
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+
+from django.db import transaction
+from django.db.models import F
+
+from brokers import registry
+from brokers.errors import Ambiguous, AuthExpired, BrokerError, RateLimited, Rejected, Unavailable
+from brokers.models import BrokerAccount
+from brokers.types import Instrument, Kind, OrderKey, OrderRequest, OrderType, Product, Side, Validity
+from risk.models import Decision, RiskLedger, Verdict
+from trading.domain import orderfsm
+from trading.domain.orderfsm import State
+from trading.models import AttemptKind, AttemptOutcome, Level, Order, OrderAttempt, Pending
+from trading.selectors.snapshot import scopes
+from trading.services import advice, halt, health, orders, recover, sync, sysevents
+from tvapp.lib import clock, crash, log
+from tvapp.lib.money import plain
+from tvapp.models import DeskSettings
+
+logger = logging.getLogger("tvapp.dispatch")
+WORKER = "desk"
+
+
+def work(order_id: int) -> str:
+    """Looks at one order and does what its row asks for. Never raises for what a broker or a race did; safe to call twice."""
+    order = _read(order_id)
+    if order is None:
+        return "gone"
+    with log.bound(order.correlation_id):
+        if order.status == State.QUEUED:
+            return _work_queued(order)
+        if order.status in orderfsm.LIVE and order.pending_action == Pending.CANCEL:
+            return _work_cancel(order)
+        if order.status == State.UNKNOWN:
+            return recover.look(order)
+        return "nothing"
+
+
+def _read(order_id: int) -> Order | None:
+    return Order.objects.select_related("account", "strategy", "instrument", "owner").filter(pk=order_id).first()
+
+
+def _work_queued(order: Order) -> str:
+    if not _count_start(order):
+        return "not due"
+    crash.point("dispatch.started")
+    claimed = claim(order.pk)
+    if claimed is None:
+        return "not claimed"
+    crash.point("dispatch.claimed")
+    return _send(claimed)
+
+
+def _count_start(order: Order) -> bool:
+    """Counts a start before the work, so that an order whose work kills its worker is parked and not tried for ever."""
+    now = clock.now()
+    if order.due_at and order.due_at > now:
+        return False
+    if not Order.objects.filter(pk=order.pk, status=State.QUEUED, version=order.version).update(starts=F("starts") + 1):
+        return False
+    order.starts += 1
+    most = DeskSettings.current().max_starts
+    if order.starts <= most:
+        return True
+    text = f"On hold: sending it was started {most} times and never ended. Look at it before you send it again."
+    if orders.move(order, State.HELD, code="POISON", text=text, actor=WORKER):
+        sysevents.record("order", "POISON", f"Order {order.pk} is parked: {text}", level=Level.ERROR, owner=order.owner, order=order)
+    return False
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """An order this worker alone may send now: SENDING is committed, with tag, attempt and payload."""
+
+    order: Order
+    attempt: OrderAttempt
+    request: OrderRequest
+
+
+def claim(order_id: int) -> Claimed | None:
+    """One transaction: bump the ledgers, ask the gate with authority, move to SENDING with the attempt. None: not ours, or stopped."""
+    with transaction.atomic():
+        order = _read(order_id)
+        if order is None:
+            return None
+        _bump(scopes(order))
+        order = _read(order_id)  # read again behind the ledgers: what a parallel claim reserved is visible now
+        if order is None or order.status != State.QUEUED or _disk_low(order):
+            return None
+        decision = advice.decide(order)
+        crash.point("dispatch.decided")
+        if decision.verdict in (Verdict.REJECT, Verdict.DEFER):
+            _stop(order, decision)
+            return None
+        return _commit_intent(order, decision)
+
+
+def _bump(keys: list[str]) -> None:
+    """Serialises claims of one scope: the row is locked (PostgreSQL) or the writer is ours (SQLite) until we commit."""
+    for key in keys:
+        if not RiskLedger.objects.filter(scope=key).update(version=F("version") + 1):
+            RiskLedger.objects.get_or_create(scope=key)
+
+
+def _disk_low(order: Order) -> bool:
+    least = DeskSettings.current().min_free_disk_mb
+    if health.free_disk_mb() >= least:
+        return False
+    text = f"On hold: less than {least} MB of disk are free, so an outcome might not be recorded. It goes on by itself."
+    return orders.move(order, State.HELD, code="DISK_LOW", text=text, actor=WORKER)
+
+
+def _stop(order: Order, decision: Decision) -> None:
+    facts = {"verdict": decision.verdict, "decision": decision, "starts": 0}
+    if decision.verdict == Verdict.DEFER:
+        to, text = State.HELD, f"On hold: {decision.sentence}"
+    elif decision.code == "SIGNAL_TOO_OLD":
+        to, text = State.STALE, f"Not sent: {decision.sentence}"
+    else:
+        to, text = State.REJECTED_RISK, f"Never left the desk. {decision.sentence}"
+    orders.move(order, to, code=decision.code, text=text, actor="risk gate", data={"decision": decision.pk}, **facts)
+
+
+def _commit_intent(order: Order, decision: Decision) -> Claimed | None:
+    request = _request(order, decision.final)
+    payload = _payload(request)
+    lease = clock.now() + clock.seconds(DeskSettings.current().lease_s)
+    text = f"Sending {plain(decision.final)}: saved with tag {order.tag} before the first byte left."
+    if decision.verdict == Verdict.CLAMP:
+        text = f"{decision.sentence}. {text}"
+    moved = orders.move(
+        order, State.SENDING, text=text, actor=WORKER, data={"decision": decision.pk}, quantity=decision.final, verdict=decision.verdict,
+        decision=decision, attempt=order.attempt + 1, lease_until=lease, lease_process=health.process(),
+    )  # fmt: skip
+    if not moved:
+        return None
+    attempt = OrderAttempt.objects.create(
+        order=order, kind=AttemptKind.PLACE, no=order.attempt, decision=decision, payload=payload, payload_hash=_hash(payload),
+        process=order.lease_process,
+    )  # fmt: skip
+    return Claimed(order, attempt, request)
+
+
+def _request(order: Order, quantity: Decimal) -> OrderRequest:
+    return OrderRequest(
+        ref=order.tag, instrument=instrument_of(order), side=Side(order.side), quantity=quantity, order_type=OrderType(order.order_type),
+        product=Product(order.product), price=order.price, trigger_price=order.trigger_price, validity=Validity(order.validity),
+        ref_price=order.ref_price, reduce_only=order.reduce_only,
+    )  # fmt: skip
+
+
+def instrument_of(order: Order) -> Instrument:
+    row = order.instrument
+    return Instrument(
+        key=row.key, exchange=row.exchange, symbol=row.tradingsymbol, kind=Kind(row.kind), tick=row.tick or Decimal("0.05"),
+        lot=row.lot or Decimal(1), freeze=row.freeze, multiplier=row.multiplier, expiry=row.expiry, strike=row.strike,
+        native={"id": str(row.pk)}, as_of=row.as_of,
+    )  # fmt: skip
+
+
+def _payload(request: OrderRequest) -> dict[str, str]:
+    """What is sent, in the words of the order page: the hash covers exactly this."""
+    fields = ("ref", "side", "quantity", "order_type", "product", "price", "trigger_price", "validity")
+    values = {name: getattr(request, name) for name in fields}
+    shown = {k: plain(v) if isinstance(v, Decimal) else str(v) for k, v in values.items() if v is not None}
+    return {"instrument": request.instrument.key, **shown}
+
+
+def _hash(payload: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
+
+
+def _send(claimed: Claimed) -> str:
+    """The only place an order is written to a broker. No transaction is open; whatever happens becomes an outcome."""
+    order, attempt = claimed.order, claimed.attempt
+    stop = halt.halted(order)
+    if stop is not None:
+        return _unsent(order, attempt, f"trading was stopped ({stop.reason or stop.scope}) before it left")
+    adapter = registry.adapter_for(order.account)
+    try:
+        ack = adapter.place(claimed.request)
+    except BrokerError as exc:
+        return _record_error(order, attempt, exc)
+    except Exception as exc:  # anything a client library throws may have come after acceptance: unknown, never failed
+        logger.exception("placing order %s ended in an unexpected way", order.pk)
+        return _record_error(order, attempt, Ambiguous("OTHER", f"{type(exc).__name__}: {exc}", sent=None))
+    crash.point("dispatch.placed")
+    _record_ack(order, attempt, ack.key, dict(ack.raw or {}))
+    if adapter.caps.ack_is_final:
+        sync.pull(order, actor=order.account.get_broker_display())
+    return "sent"
+
+
+def _record_ack(order: Order, attempt: OrderAttempt, key: OrderKey, raw: dict[str, object]) -> None:
+    broker = order.account.get_broker_display()
+    with transaction.atomic():
+        _finish(attempt, AttemptOutcome.ACCEPTED, "", raw)
+        text = f"{broker} took it as {key.broker_order_id}."
+        orders.move(order, State.SENT, text=text, actor=broker, broker_order_id=key.broker_order_id)
+    crash.point("dispatch.recorded")
+
+
+def _finish(attempt: OrderAttempt, outcome: str, message: str, raw: dict[str, object]) -> None:
+    OrderAttempt.objects.filter(pk=attempt.pk, finished_at=None).update(
+        outcome=outcome, message=message[:300], answer=raw, finished_at=clock.now()
+    )
+
+
+def _unsent(order: Order, attempt: OrderAttempt, why: str) -> str:
+    with transaction.atomic():
+        _finish(attempt, AttemptOutcome.NOT_SENT, why, {})
+        orders.move(order, State.HELD, code="STATE_HALTED", text=f"On hold: {why}. Nothing was sent.", actor=WORKER)
+    return "halted"
+
+
+def _record_error(order: Order, attempt: OrderAttempt, exc: BrokerError) -> str:
+    broker = order.account.get_broker_display()
+    raw = dict(exc.raw or {}) if isinstance(exc.raw, dict) else {}
+    with transaction.atomic():
+        if isinstance(exc, Rejected):
+            _finish(attempt, AttemptOutcome.REFUSED, exc.message, raw)
+            text = f"{broker} refused it: {exc.message}. Nothing is live."
+            orders.move(order, State.FAILED, code=exc.code, text=text, actor=broker, broker_message=exc.message[:300])
+            return "refused"
+        if isinstance(exc, AuthExpired):
+            _finish(attempt, AttemptOutcome.AUTH, exc.message, raw)
+            return _disconnect(order, exc)
+        if isinstance(exc, RateLimited | Unavailable):
+            outcome = AttemptOutcome.THROTTLED if isinstance(exc, RateLimited) else AttemptOutcome.NOT_SENT
+            _finish(attempt, outcome, exc.message, raw)
+            return _retry(order, exc)
+        _finish(attempt, AttemptOutcome.UNKNOWN, exc.message, raw)
+        return recover.lost(order, exc.message)
+
+
+def _disconnect(order: Order, exc: BrokerError) -> str:
+    account = order.account
+    first = BrokerAccount.objects.filter(pk=account.pk).exclude(state=BrokerAccount.State.DISCONNECTED).update(state=BrokerAccount.State.DISCONNECTED)
+    if first:
+        text = f"{account.name}: the broker no longer accepts the session ({exc.message}). Its orders are on hold until you log in."
+        sysevents.record("broker", "ACCOUNT_DISCONNECTED", text, level=Level.ERROR, owner=account.owner)
+    text = "On hold: the broker session ended before the order was sent. Log in again and it goes on."
+    orders.move(order, State.HELD, code="ACCOUNT_DISCONNECTED", text=text, actor=WORKER)
+    return "disconnected"
+
+
+def _retry(order: Order, exc: BrokerError) -> str:
+    """Provably not accepted: again after a pause that doubles, at most for the retry window."""
+    now, window = clock.now(), DeskSettings.current().retry_window_s
+    if (now - (order.queued_at or now)) > clock.seconds(window):
+        text = f"On hold: it could not be sent for {window} s ({exc.message}). Send it again when the broker is back, or cancel it."
+        orders.move(order, State.HELD, code="RETRY_EXHAUSTED", text=text, actor=WORKER)
+        return "given up"
+    pause = min(2 ** min(order.attempt, 6), 60) * (0.75 + (order.pk % 8) / 16)  # spread by id, so that a crowd does not come back at once
+    wait = max(clock.seconds(pause), timedelta(seconds=float(exc.retry_after or 0)))
+    text = f"Not sent yet: {exc.message}. It is tried again shortly."
+    orders.move(order, State.QUEUED, code=exc.code, text=text, actor=WORKER, due_at=now + wait, queued_at=order.queued_at or now)
+    return "later"
+
+
+def _work_cancel(order: Order) -> str:
+    """Asks the broker to cancel, with its own write-ahead row; how the order ends is read, never assumed."""
+    adapter = registry.adapter_for(order.account)
+    no = OrderAttempt.objects.filter(order=order, kind=AttemptKind.CANCEL).count() + 1
+    payload = {"cancel": order.broker_order_id, "variety": order.variety}
+    attempt = OrderAttempt.objects.create(
+        order=order, kind=AttemptKind.CANCEL, no=no, payload=payload, payload_hash=_hash(payload), process=health.process()
+    )
+    crash.point("dispatch.cancel_intent")
+    key = OrderKey(broker_order_id=order.broker_order_id, ref=order.tag, variety=order.variety, symbol=order.symbol)
+    try:
+        adapter.cancel(key)
+        _finish(attempt, AttemptOutcome.ACCEPTED, "", {})
+    except Rejected as exc:
+        _finish(attempt, AttemptOutcome.REFUSED, exc.message, {})
+    except BrokerError as exc:
+        _finish(attempt, AttemptOutcome.UNKNOWN, exc.message, {})
+    crash.point("dispatch.cancel_sent")
+    sync.pull(order)
+    if attempt_refused(attempt):
+        sync.cancel_settled(order.pk)
+    return "cancel asked"
+
+
+def attempt_refused(attempt: OrderAttempt) -> bool:
+    return OrderAttempt.objects.filter(pk=attempt.pk, outcome=AttemptOutcome.REFUSED).exists()

@@ -1,0 +1,87 @@
+"""The kill switch: one row, committed before anybody is told it is on. It survives restarts and is read again right before each write."""
+
+from django.db import transaction
+
+from brokers.models import BrokerAccount
+from risk.models import TradingMode, TradingState
+from trading.domain import orderfsm
+from trading.domain.orderfsm import State
+from trading.models import Level, Order
+from trading.selectors.snapshot import scopes, state_of
+from trading.services import orders, sysevents
+from tvapp.lib import clock
+from tvapp.lib.errors import AppError
+
+
+def scope_key(scope: str, account_id: int | None = None, strategy_id: int | None = None) -> str:
+    """GLOBAL, ACCOUNT:3 or STRATEGY:7. Raises AppError when the id is missing."""
+    ids = {"ACCOUNT": account_id, "STRATEGY": strategy_id}
+    if scope == "GLOBAL":
+        return scope
+    if scope not in ids or not ids[scope]:
+        raise AppError("INVALID_VALUE", "scope is GLOBAL, ACCOUNT with account_id, or STRATEGY with strategy_id.", extra={"field": "scope"})
+    return f"{scope}:{ids[scope]}"
+
+
+def kill(key: str, *, reason: str, actor: str, cancel_open: bool = True) -> dict[str, int]:
+    """HALTED for this scope. When it returns, no new order of the scope is written to a broker. Counts what it parked and cancelled."""
+    _set(key, TradingMode.HALTED, reason, actor)
+    sysevents.record("risk", "KILL_ON", f"{actor} stopped trading ({key}): {reason or 'no reason given'}.", level=Level.ERROR)
+    return {"held": _park(key, actor), "cancelled": _cancel_open(key, actor) if cancel_open else 0}
+
+
+def release(key: str, *, reason: str, actor: str) -> None:
+    """ACTIVE again. Orders on hold do not leave by themselves: the sweeper puts young ones back to waiting, old ones end."""
+    if not reason.strip():
+        raise AppError("REASON_MISSING", "Say why trading may go on; the reason is kept.", extra={"field": "reason"})
+    _set(key, TradingMode.ACTIVE, reason, actor)
+    sysevents.record("risk", "KILL_OFF", f"{actor} released trading ({key}): {reason}.", level=Level.WARNING)
+
+
+def _set(key: str, state: TradingMode, reason: str, actor: str) -> None:
+    row = TradingState.objects.filter(scope=key).first() or TradingState(scope=key)
+    row.state, row.reason, row.actor, row.at = state, reason[:200], actor, clock.now()
+    row.save()
+
+
+def status() -> list[TradingState]:
+    """Every scope that is not ACTIVE."""
+    return list(TradingState.objects.exclude(state=TradingMode.ACTIVE))
+
+
+def _orders_of(key: str):
+    name, _, pk = key.partition(":")
+    rows = Order.objects.select_related("account", "strategy")
+    return rows if name == "GLOBAL" else rows.filter(**{f"{name.lower()}_id": pk})
+
+
+def _park(key: str, actor: str) -> int:
+    text = "On hold: trading is stopped. After the release it waits for you again."
+    rows = _orders_of(key).filter(status=State.QUEUED)
+    return sum(orders.move(order, State.HELD, code="STATE_HALTED", text=text, actor=actor) for order in rows)
+
+
+def _cancel_open(key: str, actor: str) -> int:
+    count = 0
+    for order in _orders_of(key).filter(status__in=orderfsm.LIVE):
+        try:
+            with transaction.atomic():
+                orders.cancel(order, actor=actor)
+            count += 1
+        except AppError:  # it ended between the read and the cancel: nothing is left to cancel
+            continue
+    return count
+
+
+def halted(order: Order) -> TradingState | None:
+    """The state row that stops this order right now, read fresh; None when nothing does."""
+    row = state_of(scopes(order))
+    return row if row and row.state == TradingMode.HALTED else None
+
+
+def account_named(name: str) -> BrokerAccount:
+    """Raises AppError when there is no such account."""
+    row = BrokerAccount.objects.filter(name=name).first()
+    if row is None:
+        raise AppError("NOT_FOUND", f"There is no account called {name}.", status=404)
+    return row

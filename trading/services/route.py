@@ -1,0 +1,257 @@
+"""From a signal to an order: which instrument, how much, and whether a person has to look first. Runs inside ingest's transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from brokers.models import BrokerAccount, Instrument
+from trading.domain import intents, orderfsm
+from trading.domain.orderfsm import State
+from trading.domain.signal import Signal as Parsed
+from trading.domain.types import OrderType as SignalType
+from trading.domain.types import Product as SignalProduct
+from trading.domain.types import SizingMethod
+from trading.models import Alert, Level, Mode, OnDrift, Order, Position, Product, Signal, Strategy
+from trading.selectors import instruments
+from trading.services import orders, positions, sysevents
+from tvapp.lib import clock
+from tvapp.lib.errors import AppError
+from tvapp.models import DeskSettings
+
+ACTOR = "router"
+
+SENTENCES = {
+    "STRATEGY_UNKNOWN": "The alert names no strategy of this desk, so it waits for you.",
+    "STRATEGY_DISABLED": "The strategy is switched off, so nothing was sent.",
+    "PLATFORM_IGNORED": "The alert is meant for another platform.",
+    "REPLAYED": "The alert was taken up again by hand and waits for you.",
+    "SYMBOL_OTHER": "The strategy trades another symbol, so this waits for you.",
+    "OUTSIDE_HOURS": "The strategy is automatic only inside its hours, so this waits for you.",
+    "DELAYED_DATA": "The chart shows delayed data, so this is never sent by itself.",
+    "SENDER_POSITION_DRIFT": "The chart's position differs from the desk's, so this waits for you.",
+    "SIGNAL_IN_FUTURE": "The alert claims to have fired in the future, so this waits for you. Check the clocks.",
+    "SIGNAL_TOO_OLD": "The alert arrived too long after it fired.",
+    "NO_ACTION": "The position is already what the alert asks for.",
+    "CANCEL_DONE": "The strategy's open orders on this symbol were cancelled.",
+    "INSTRUMENT_UNKNOWN": "No instrument of this name is known, so it cannot be executed.",
+    "INSTRUMENT_AMBIGUOUS": "The name fits more than one instrument, so it cannot be executed.",
+    "INSTRUMENT_EXPIRED": "The contract has expired, so it cannot be executed.",
+    "INSTRUMENT_NOT_TRADABLE": "This is an index and cannot be traded itself.",
+    "INSTRUMENT_META_MISSING": "Tick or lot of the instrument are not known, so it cannot be executed.",
+    "QUANTITY_UNKNOWN": "The alert says no usable quantity and the strategy has none. Type one in.",
+    "ACTION_TARGET_MISMATCH": "The alert's side contradicts the position it wants to reach. Look before you send it.",
+    "BRACKET_UNSUPPORTED": "The alert carries a stop or target that cannot be placed here. It never goes without it.",
+}  # fmt: skip
+
+
+def sentence(code: str) -> str:
+    """What a routing code says to a trader; empty for no code."""
+    return SENTENCES.get(code, "")
+
+
+@dataclass(frozen=True)
+class Routed:
+    """What became of one signal: an order, or nothing to do (`ignored`) with its code and sentence."""
+
+    order: Order | None
+    ignored: bool = False
+    code: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One signal with everything routing looks at."""
+
+    row: Signal
+    parsed: Parsed
+    alert: Alert
+    account: BrokerAccount
+    problem: str
+    strategy: Strategy | None
+    found: instruments.Found
+
+
+def place(row: Signal, parsed: Parsed, alert: Alert, account: BrokerAccount, problem: str) -> Routed:
+    """Makes the order of a signal, in WAITING, QUEUED or STALE, or says why there is nothing to do."""
+    found = instruments.resolve(parsed, account, clock.trading_day(alert.received_at))
+    case = Case(row, parsed, alert, account, problem, alert.strategy, found)
+    plan = _plan(case)
+    if plan.action == intents.PlanAction.CANCEL:
+        return _cancel(case)
+    if plan.action == intents.PlanAction.NO_ACTION:
+        return Routed(None, True, "NO_ACTION", sentence("NO_ACTION"))
+    return _order(case, plan)
+
+
+def check_values(parsed: Parsed) -> None:
+    """What no order of ours can carry is refused here, before anything is stored."""
+    if parsed.product == SignalProduct.MTF:
+        raise AppError("BAD_PRODUCT", "MTF orders cannot be sent from here; use CNC, MIS or NRML.", extra={"field": "product"})
+    for name in ("quantity", "limit_price", "trigger_price", "ref_price"):
+        value = getattr(parsed, name)
+        if value is not None and round(value, 8) != value:
+            raise AppError("BAD_NUMBER", f"{name} has more than 8 decimals.", extra={"field": name})
+
+
+def _plan(case: Case) -> intents.Plan:
+    strategy, instrument = case.strategy, case.found.instrument
+    sizing = intents.Sizing(SizingMethod(strategy.sizing) if strategy else SizingMethod.FROM_SIGNAL, strategy.sizing_value if strategy else None)
+    held = _position(case) if instrument else Decimal(0)
+    return intents.plan(
+        case.parsed,
+        position=held,
+        sellable=max(held, Decimal(0)),
+        lot=instrument.lot if instrument else None,
+        tick=instrument.tick if instrument else None,
+        sizing=sizing,
+        defaults=_defaults(case),
+    )
+
+
+def _defaults(case: Case) -> intents.Defaults:
+    if case.strategy is None:
+        return intents.Defaults(SignalProduct.MIS)
+    return intents.Defaults(case.strategy.default_product, case.strategy.product_from_signal, case.strategy.default_order_type)
+
+
+def _default_product(case: Case) -> SignalProduct:
+    return SignalProduct(case.strategy.default_product) if case.strategy else SignalProduct.MIS
+
+
+def _product(case: Case) -> str:
+    free = case.strategy is None or case.strategy.product_from_signal
+    return str(case.parsed.product if free and case.parsed.product else _default_product(case))
+
+
+def _position(case: Case) -> Decimal:
+    """This strategy's signed position on the instrument, with what its live orders may still fill."""
+    key = {"account": case.account, "instrument": case.found.instrument, "product": _product(case)}
+    book = positions.book_of(case.strategy.pk if case.strategy else None)
+    held = Position.objects.filter(**key, book=book).values_list("quantity", flat=True).first() or Decimal(0)
+    working = [State.QUEUED, *orderfsm.MAYBE_LIVE, *orderfsm.LIVE]
+    live = Order.objects.filter(**key, strategy=case.strategy, status__in=working).values_list("side", "quantity", "filled_quantity")
+    return held + sum(((q - f) * (1 if side == "BUY" else -1) for side, q, f in live if q is not None), Decimal(0))
+
+
+def _order(case: Case, plan: intents.Plan) -> Routed:
+    now = clock.now()
+    reasons = _reasons(case, plan, now)
+    auto = case.strategy is not None and case.strategy.mode == Mode.AUTO and not reasons
+    stale = _too_old(case, now, auto=auto)
+    status = State.STALE if stale else State.QUEUED if auto else State.WAITING
+    code = "SIGNAL_TOO_OLD" if stale else next(iter(reasons), "")
+    text = _text(case, plan, status, code, now)
+    fields = _fields(case, plan) | {"mode": Mode.AUTO if auto else Mode.MANUAL}
+    data = {"reasons": reasons, "notes": list(plan.notes), "resolution": case.found.note}
+    order = orders.create(status, code=code, text=text, actor=case.strategy.name if case.strategy else ACTOR, data=data, **fields)
+    if reasons:
+        _warn(case, order, reasons)
+    return Routed(order, ignored=stale, code=code if stale else "", text=text)
+
+
+def _fields(case: Case, plan: intents.Plan) -> dict[str, object]:
+    instrument: Instrument | None = case.found.instrument
+    exchange = instrument.exchange if instrument else (case.parsed.tv_exchange or "")
+    symbol = instrument.tradingsymbol if instrument else (case.parsed.tv_symbol or "")
+    return {
+        "owner": case.alert.owner, "alert": case.alert, "signal": case.row, "strategy": case.strategy, "account": case.account,
+        "instrument": instrument, "exchange": exchange[:12], "tradingsymbol": symbol[:64], "tv_symbol": case.alert.symbol, "side": str(plan.side),
+        "reduce_only": plan.reduce_only, "requested_quantity": plan.quantity, "quantity": plan.quantity, "order_type": _order_type(plan),
+        "price": plan.price, "trigger_price": plan.trigger_price, "ref_price": plan.ref_price, "product": _known_product(plan),
+        "validity": str(plan.validity or "DAY"), "simulated": case.account.environment != "LIVE", "correlation_id": case.alert.correlation_id,
+        "fired_at": case.parsed.fired_at, "received_at": case.alert.received_at, "max_age_s": _max_age(case),
+    }  # fmt: skip
+
+
+def _known_product(plan: intents.Plan) -> str:
+    return str(plan.product) if str(plan.product) in Product.values else Product.MIS
+
+
+def _order_type(plan: intents.Plan) -> str:
+    """A trailing stop waits as a plain stop-market: it carries BRACKET_UNSUPPORTED and cannot leave by itself."""
+    return str(plan.order_type) if plan.order_type != SignalType.TRAILING else "SL_M"
+
+
+def _max_age(case: Case) -> int | None:
+    return case.parsed.max_age_s or (case.strategy.max_age_s if case.strategy else None)
+
+
+def _reasons(case: Case, plan: intents.Plan, now: datetime) -> list[str]:
+    """Why a person has to look, the gravest first; empty when nothing stands in the way."""
+    strategy, found = case.strategy, case.found
+    checks = (
+        (found.reason, found.instrument is None),
+        (case.problem, bool(case.problem)),
+        ("DELAYED_DATA", bool(case.parsed.extras.get("delayed"))),
+        ("SYMBOL_OTHER", strategy is not None and not _own_symbol(strategy, case)),
+        ("OUTSIDE_HOURS", strategy is not None and strategy.mode == Mode.AUTO and not _inside_hours(strategy, now)),
+        ("SIGNAL_IN_FUTURE", _age_s(case, now) < -DeskSettings.current().future_skew_s),
+        ("SENDER_POSITION_DRIFT", _drifted(case)),
+    )
+    return [code for code, true in checks if true] + [str(r) for r in plan.reasons]
+
+
+def _own_symbol(strategy: Strategy, case: Case) -> bool:
+    """Whether the alert is about the one symbol the strategy trades, as TradingView or as the exchange names it."""
+    if not strategy.symbol:
+        return True
+    wanted, instrument = strategy.symbol.strip().upper(), case.found.instrument
+    names = {case.alert.symbol, case.parsed.tv_symbol or ""} | ({instrument.key, instrument.tradingsymbol} if instrument else set())
+    return wanted in {n.upper() for n in names}
+
+
+def _inside_hours(strategy: Strategy, now: datetime) -> bool:
+    at = now.astimezone(clock.IST).time()
+    return (strategy.hours_from is None or at >= strategy.hours_from) and (strategy.hours_to is None or at <= strategy.hours_to)
+
+
+def _age_s(case: Case, now: datetime) -> float:
+    return (now - (case.parsed.fired_at or case.alert.received_at)).total_seconds()
+
+
+def _too_old(case: Case, now: datetime, *, auto: bool) -> bool:
+    desk = DeskSettings.current()
+    limit = (_max_age(case) or desk.alert_age_auto_s) if auto else desk.alert_dead_manual_h * 3600
+    return _age_s(case, now) > limit
+
+
+def _drifted(case: Case) -> bool:
+    """The sender said what it held before, and the desk holds something else; a hold only where the strategy wants one."""
+    if case.found.instrument is None or case.strategy is None:
+        return False
+    said = intents.sender_drift(case.parsed, _position(case))
+    if not said:
+        return False
+    text = f"{case.strategy.name}, {case.alert.symbol}: {said}"
+    sysevents.record("alert", "SENDER_POSITION_DRIFT", text, level=Level.WARNING, owner=case.alert.owner, alert=case.alert)
+    return case.strategy.on_drift == OnDrift.HOLD
+
+
+def _text(case: Case, plan: intents.Plan, status: State, code: str, now: datetime) -> str:
+    notes = "".join(f" {note}" for note in plan.notes)
+    if status == State.STALE:
+        return f"Not sent: the alert fired {_age_s(case, now):.0f} s before it could be used.{notes}"
+    if status == State.QUEUED:
+        return f"Released by {case.strategy}: the strategy is automatic.{notes}"
+    if code:
+        return f"{sentence(code) or code}{notes}"
+    return f"Waits for your decision: {case.strategy} is manual.{notes}"
+
+
+def _warn(case: Case, order: Order, reasons: Sequence[str]) -> None:
+    """Only what an automatic strategy did not expect is worth an event; a manual alert waits anyway."""
+    unexpected = [r for r in reasons if r not in ("QUANTITY_UNKNOWN", "OUTSIDE_HOURS")]
+    if unexpected:
+        exit_order = " An exit is affected." if order.reduce_only else ""
+        text = f"Order {order.pk} waits: {sentence(unexpected[0]) or unexpected[0]}{exit_order}"
+        level = Level.ERROR if order.reduce_only else Level.WARNING
+        sysevents.record("alert", unexpected[0], text, level=level, owner=order.owner, order=order, alert=case.alert)
+
+
+def _cancel(case: Case) -> Routed:
+    rows = Order.objects.filter(strategy=case.strategy, account=case.account, instrument=case.found.instrument).exclude(strategy=None)
+    for order in rows.filter(status__in=[*orderfsm.CANCEL_HERE, *orderfsm.LIVE]).select_related("account"):
+        orders.cancel(order, actor=case.strategy.name)
+    return Routed(None, True, "CANCEL_DONE", sentence("CANCEL_DONE"))

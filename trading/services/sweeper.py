@@ -1,0 +1,118 @@
+"""The sweeper: once a second it rings again for every row that is due, so that a lost bell loses nothing."""
+
+import logging
+
+from django.db.models import F
+
+from risk.models import Verdict
+from trading.domain import orderfsm
+from trading.domain.orderfsm import State
+from trading.models import Mode, Order, Pending
+from trading.selectors.snapshot import scopes, state_of
+from trading.services import advice, doorbell, health, orders, recover
+from tvapp.lib import clock, log
+from tvapp.models import DeskSettings, Heartbeat
+
+logger = logging.getLogger("tvapp.sweeper")
+
+RING_AFTER_S = 2
+RING_AT_MOST_S = 15
+MOST = 500
+ACTOR = "sweeper"
+WAITS_FOR_PERSON = ("POISON", "RETRY_EXHAUSTED")
+
+
+def sweep() -> str:
+    """One pass: lost bells, lost senders, due looks, holds that ended, live books, heartbeats. Returns what it did, for the log."""
+    done = {"rung": _ring_queued(), "resumed": _resume_held(), "cancels": _ring_cancels(), "synced": _sync_live(), **recover.recover_all()}
+    _beat()
+    return " ".join(f"{name}={count}" for name, count in done.items() if count) or "quiet"
+
+
+def _ring_queued() -> int:
+    """Rings for orders that stand QUEUED and were not rung lately; the pause doubles to 15 s while one stays."""
+    now, count = clock.now(), 0
+    rows = Order.objects.filter(status=State.QUEUED, rung_at__lt=now - clock.seconds(RING_AFTER_S)).exclude(due_at__gt=now)
+    for order in rows.order_by("id").only("id", "rings", "rung_at", "correlation_id")[:MOST]:
+        pause = clock.seconds(min(RING_AFTER_S * 2**order.rings, RING_AT_MOST_S))
+        if now - order.rung_at < pause:
+            continue
+        Order.objects.filter(pk=order.pk).update(rung_at=now, rings=F("rings") + 1)
+        doorbell.ring(order.pk)
+        count += 1
+    return count
+
+
+def _ring_cancels() -> int:
+    """A cancel that was asked for and not worked (its bell was lost) is asked for again."""
+    since = clock.now() - clock.seconds(RING_AFTER_S)
+    rows = Order.objects.filter(pending_action=Pending.CANCEL, status__in=orderfsm.LIVE, updated_at__lt=since).exclude(rung_at__gt=since)
+    ids = list(rows.values_list("id", flat=True)[:MOST])
+    for order_id in ids:
+        Order.objects.filter(pk=order_id).update(rung_at=clock.now())
+        doorbell.ring(order_id)
+    return len(ids)
+
+
+def _resume_held() -> int:
+    """Orders on hold whose reason ended go on, go back to waiting, or end as too old."""
+    rows = Order.objects.filter(status=State.HELD).exclude(status_reason__in=WAITS_FOR_PERSON)
+    count = 0
+    for order in rows.select_related("account", "strategy", "instrument", "owner")[:MOST]:
+        with log.bound(order.correlation_id):
+            count += _resume(order)
+    return count
+
+
+def _resume(order: Order) -> bool:
+    state = state_of(scopes(order))
+    if state is not None and state.state == "HALTED":
+        return False
+    if advice.advise(order).verdict == Verdict.DEFER or _disk_low(order):
+        return False
+    age, desk = _age_s(order), DeskSettings.current()
+    if age > desk.alert_dead_manual_h * 3600:
+        text = "Too old: what held it back ended, but the alert is no longer worth sending."
+        return orders.move(order, State.STALE, code="SIGNAL_TOO_OLD", text=text, actor=ACTOR)
+    young = order.mode == Mode.MANUAL or age <= (order.max_age_s or desk.alert_age_auto_s)
+    if order.status_reason == "STATE_HALTED" or not young:
+        text = "What held it back ended. It waits for your decision."
+        return orders.move(order, State.WAITING, code="HOLD_ENDED", text=text, actor=ACTOR)
+    return orders.move(order, State.QUEUED, text="What held it back ended; it goes on by itself.", actor=ACTOR)
+
+
+def _disk_low(order: Order) -> bool:
+    return order.status_reason == "DISK_LOW" and health.free_disk_mb() < DeskSettings.current().min_free_disk_mb
+
+
+def _age_s(order: Order) -> float:
+    return (clock.now() - (order.fired_at or order.received_at)).total_seconds()
+
+
+def _sync_live() -> int:
+    """Rings for a fresh read of each account that has an order resting at its broker."""
+    every = clock.seconds(DeskSettings.current().sync_live_s)
+    accounts = Order.objects.filter(status__in=orderfsm.LIVE).values_list("account_id", flat=True).distinct()
+    count = 0
+    for account_id in accounts:
+        count += _ring_once(f"sync {account_id}", every, lambda pk=account_id: doorbell.ring_sync(pk))
+    return count
+
+
+def _ring_once(name: str, every, ring) -> bool:
+    """Rings when the last ring of this name is old enough; the row is the memory, so that a restart does not ring twice."""
+    now = clock.now()
+    won = Heartbeat.objects.filter(name=name, at__lte=now - every).update(at=now)
+    if not won:
+        _, won = Heartbeat.objects.get_or_create(name=name, defaults={"at": now, "process": health.process()})
+    if won:
+        ring()
+    return bool(won)
+
+
+def _beat() -> None:
+    now = clock.now()
+    row = Heartbeat.objects.filter(name="sweeper").first()
+    if row is None or (now - row.at) >= clock.seconds(health.BEAT_EVERY_S):
+        health.beat("sweeper")
+        doorbell.heartbeat(now)

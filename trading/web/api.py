@@ -1,0 +1,419 @@
+"""The API of the desk: orders, queue, alerts, strategies, limits, kill switch, sign-in, health. Thin: parse, ask a service, show."""
+
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.contrib.auth import authenticate, logout
+from django.http import Http404
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from rest_framework import serializers as fields
+from rest_framework import status
+from rest_framework.exceptions import NotAuthenticated, PermissionDenied
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from brokers.models import BrokerAccount
+from risk.models import RiskSettings, Scope
+from trading.domain.orderfsm import State
+from trading.models import Alert, Order, OrderEvent, Strategy
+from trading.services import halt, health, limits, orders, strategies
+from trading.web import serializers as show
+from trading.web.filters import AlertFilters, OrderFilters, StrategyFilters
+from tvapp.lib.errors import AppError
+from tvapp.owned import may_see_all
+from tvapp.people.auth import new_token
+from tvapp.throttles import AnonThrottle, OrderThrottle
+
+PAGE = 50
+PAGE_MOST = 200
+_ACTION_THROTTLES = [] if settings.TEST_MODE else [OrderThrottle]
+PAGING = [OpenApiParameter("before", int, description="Rows with a smaller id."), OpenApiParameter("limit", int, description=f"At most {PAGE_MOST}.")]
+
+
+def actor_of(request: Request) -> str:
+    return request.user.get_username()
+
+
+def _int(request: Request, name: str, default: int | None, most: int) -> int | None:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not text.isdecimal() or not 0 < int(text[:19]) <= most:
+        raise AppError("INVALID_VALUE", f"{name} must be a whole number from 1 to {most}.", extra={"field": name})
+    return int(text)
+
+
+def page(request: Request, rows, serializer) -> Response:
+    """One keyset page, newest first: `next` continues below the last id shown, whatever was added above meanwhile."""
+    before, limit = _int(request, "before", None, 2**62), _int(request, "limit", PAGE, PAGE_MOST)
+    if before is not None:
+        rows = rows.filter(pk__lt=before)
+    found = list(rows.order_by("-pk")[: limit + 1])
+    shown, more = found[:limit], len(found) > limit
+    query = {**request.query_params.dict(), **({"before": shown[-1].pk} if more else {})}
+    query_pairs = [(k, v) for k in request.query_params if k != "before" for v in request.query_params.getlist(k)]
+    following = f"{request.path}?{urlencode([*query_pairs, ('before', query['before'])])}" if more else None
+    return Response({"results": serializer(shown, many=True, context={"request": request}).data, "next": following})
+
+
+def own(model, user, pk: int, **relations):
+    """This person's row, or 404 also when it is somebody else's."""
+    row = model.objects.for_user(user).select_related(*relations.get("select", ())).filter(pk=pk).first()
+    if row is None:
+        raise Http404
+    return row
+
+
+def trader(request: Request) -> None:
+    """Viewers look; they do not act."""
+    user = request.user
+    if not user.is_superuser and user.groups.filter(name="viewer").exists() and not user.groups.filter(name__in=("trader", "admin")).exists():
+        raise PermissionDenied("A viewer can look at this, not change it.")
+
+
+def admin(request: Request) -> None:
+    if not may_see_all(request.user):
+        raise PermissionDenied("Only an admin of this desk can do this.")
+
+
+ORDER_RELATED = ("account", "strategy", "instrument", "owner")
+
+
+def order_row(request: Request, pk: int) -> Order:
+    return own(Order, request.user, pk, select=ORDER_RELATED)
+
+
+def _order(order: Order, code: int = status.HTTP_200_OK) -> Response:
+    fresh = Order.objects.select_related("strategy").get(pk=order.pk)
+    return Response(show.OrderSerializer(fresh).data, status=code)
+
+
+class OrderList(APIView):
+    serializer_class = show.OrderSerializer
+
+    @extend_schema(parameters=PAGING, responses=show.OrderSerializer(many=True), summary="Orders, newest first")
+    def get(self, request: Request) -> Response:
+        rows = Order.objects.for_user(request.user).select_related("strategy")
+        return page(request, OrderFilters(request.query_params, rows).checked(), show.OrderSerializer)
+
+
+class QueueList(APIView):
+    serializer_class = show.OrderSerializer
+
+    @extend_schema(parameters=PAGING, responses=show.OrderSerializer(many=True), summary="Orders that wait for a decision")
+    def get(self, request: Request) -> Response:
+        rows = Order.objects.for_user(request.user).filter(status=State.WAITING).select_related("strategy")
+        return page(request, OrderFilters(request.query_params, rows).checked(), show.OrderSerializer)
+
+
+class OrderDetail(APIView):
+    serializer_class = show.OrderSerializer
+
+    def get(self, request: Request, pk: int) -> Response:
+        order = order_row(request, pk)
+        return Response({**show.OrderSerializer(order).data, "fills": show.FillSerializer(order.fills.all(), many=True).data})
+
+    @extend_schema(request=show.OrderEditSerializer, responses=show.OrderSerializer, summary="Edit a waiting order")
+    def patch(self, request: Request, pk: int) -> Response:
+        trader(request)
+        order = order_row(request, pk)
+        form = show.OrderEditSerializer(order, data=request.data, partial=True)
+        form.is_valid(raise_exception=True)
+        changes = dict(form.validated_data)
+        version = changes.pop("version", None)
+        return _order(orders.edit(order, changes, actor=actor_of(request), version=version))
+
+
+class OrderEvents(APIView):
+    serializer_class = show.EventSerializer
+
+    def get(self, request: Request, pk: int) -> Response:
+        return page(request, OrderEvent.objects.filter(order=order_row(request, pk)), show.EventSerializer)
+
+
+class _OrderAction(APIView):
+    throttle_classes = _ACTION_THROTTLES
+
+
+class OrderExecute(_OrderAction):
+    @extend_schema(request=show.ExecuteSerializer, responses={202: show.OrderSerializer}, summary="Execute a waiting order")
+    def post(self, request: Request, pk: int) -> Response:
+        trader(request)
+        form = show.ExecuteSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        key = request.headers.get("Idempotency-Key", "")[:128]
+        order = orders.approve(order_row(request, pk), actor=actor_of(request), key=key, **form.validated_data)
+        return _order(order, status.HTTP_202_ACCEPTED)
+
+
+class OrderCancel(_OrderAction):
+    @extend_schema(request=None, responses={202: show.OrderSerializer}, summary="Cancel, or ask the broker to cancel")
+    def post(self, request: Request, pk: int) -> Response:
+        trader(request)
+        key = request.headers.get("Idempotency-Key", "")[:128]
+        return _order(orders.cancel(order_row(request, pk), actor=actor_of(request), key=key), status.HTTP_202_ACCEPTED)
+
+
+class OrderStatusChange(_OrderAction):
+    @extend_schema(request=show.StatusSerializer, responses={202: show.OrderSerializer}, summary="CANCELLED, or WAITING from HELD or QUEUED")
+    def patch(self, request: Request, pk: int) -> Response:
+        trader(request)
+        form = show.StatusSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        act = orders.cancel if form.validated_data["status"] == State.CANCELLED else orders.back_to_queue
+        return _order(act(order_row(request, pk), actor=actor_of(request)), status.HTTP_202_ACCEPTED)
+
+
+class OrderResubmit(_OrderAction):
+    @extend_schema(request=None, responses={201: show.OrderSerializer}, summary="Copy an ended order into a new waiting one")
+    def post(self, request: Request, pk: int) -> Response:
+        trader(request)
+        return _order(orders.resubmit(order_row(request, pk), actor=actor_of(request)), status.HTTP_201_CREATED)
+
+
+class AlertList(APIView):
+    serializer_class = show.AlertSerializer
+
+    @extend_schema(parameters=PAGING, responses=show.AlertSerializer(many=True), summary="Received alerts, refused ones too")
+    def get(self, request: Request) -> Response:
+        rows = Alert.objects.for_user(request.user).select_related("strategy").prefetch_related("orders")
+        return page(request, AlertFilters(request.query_params, rows).checked(), show.AlertSerializer)
+
+
+class AlertDetail(APIView):
+    serializer_class = show.AlertSerializer
+
+    def get(self, request: Request, pk: int) -> Response:
+        return Response(show.AlertSerializer(own(Alert, request.user, pk, select=("strategy",))).data)
+
+
+def _first_account(user) -> BrokerAccount:
+    account = BrokerAccount.objects.filter(owner=user).order_by("id").first()
+    if account is None:
+        raise AppError("NO_ACCOUNT", "Make a broker account first; a strategy needs one.", extra={"field": "account_id"})
+    return account
+
+
+class StrategyList(APIView):
+    serializer_class = show.StrategySerializer
+
+    @extend_schema(parameters=PAGING, responses=show.StrategySerializer(many=True))
+    def get(self, request: Request) -> Response:
+        rows = Strategy.objects.for_user(request.user).standing().select_related("account")
+        return page(request, StrategyFilters(request.query_params, rows).checked(), show.StrategySerializer)
+
+    def post(self, request: Request) -> Response:
+        trader(request)
+        form = show.StrategySerializer(data=request.data, context={"request": request})
+        form.is_valid(raise_exception=True)
+        data = dict(form.validated_data)
+        data.setdefault("account", _first_account(request.user))
+        strategy = strategies.create(owner=request.user, actor=actor_of(request), **data)
+        return Response(show.StrategySerializer(strategy).data, status=status.HTTP_201_CREATED)
+
+
+def strategy_row(request: Request, pk: int) -> Strategy:
+    strategy = own(Strategy, request.user, pk, select=("account", "owner"))
+    if strategy.archived_at is not None:
+        raise Http404
+    return strategy
+
+
+class StrategyDetail(APIView):
+    serializer_class = show.StrategySerializer
+
+    def get(self, request: Request, pk: int) -> Response:
+        return Response(show.StrategySerializer(strategy_row(request, pk)).data)
+
+    def put(self, request: Request, pk: int) -> Response:
+        return self._write(request, pk, partial=False)
+
+    def patch(self, request: Request, pk: int) -> Response:
+        return self._write(request, pk, partial=True)
+
+    def _write(self, request: Request, pk: int, *, partial: bool) -> Response:
+        trader(request)
+        strategy = strategy_row(request, pk)
+        form = show.StrategySerializer(strategy, data=request.data, partial=partial, context={"request": request})
+        form.is_valid(raise_exception=True)
+        return Response(show.StrategySerializer(strategies.update(strategy, form.validated_data, actor=actor_of(request))).data)
+
+    def delete(self, request: Request, pk: int) -> Response:
+        trader(request)
+        strategies.archive(strategy_row(request, pk), actor_of(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class StrategyToggle(APIView):
+    @extend_schema(request=None, responses=show.StrategySerializer, summary="Enable or disable")
+    def post(self, request: Request, pk: int) -> Response:
+        trader(request)
+        strategy = strategy_row(request, pk)
+        return Response(show.StrategySerializer(strategies.update(strategy, {"enabled": not strategy.enabled}, actor=actor_of(request))).data)
+
+
+class StrategyDeploy(APIView):
+    @extend_schema(request=None, responses=inline_serializer("Deploy", {
+        "secret": fields.CharField(), "webhook_url": fields.CharField(), "token_url": fields.CharField(), "alert_json": fields.CharField()}),
+        summary="Issue or rotate the secret; it is shown this once")  # fmt: skip
+    def post(self, request: Request, pk: int) -> Response:
+        trader(request)
+        strategy = strategy_row(request, pk)
+        secret = strategies.issue_secret(strategy, actor_of(request))
+        urls = {"webhook_url": strategies.webhook_url(), "token_url": strategies.webhook_url(secret)}
+        return Response({"secret": secret, **urls, "alert_json": strategies.alert_message(strategy, secret)})
+
+
+class RiskSettingsList(APIView):
+    serializer_class = show.RiskSettingsSerializer
+    FILTERS = {"scope": "scope", "account_id": "account_id", "strategy_id": "strategy__id"}
+
+    @extend_schema(parameters=[*PAGING, *[OpenApiParameter(n, str) for n in FILTERS]], responses=show.RiskSettingsSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        rows = RiskSettings.objects.for_user(request.user).select_related("strategy", "account")
+        for name, column in self.FILTERS.items():
+            value = request.query_params.get(name)
+            if value is not None:
+                self._check(name, value)
+                rows = rows.filter(**{column: value})
+        return page(request, rows, show.RiskSettingsSerializer)
+
+    @staticmethod
+    def _check(name: str, value: str) -> None:
+        fits = value in Scope.values if name == "scope" else value.isdecimal() and len(value) < 19
+        if not fits:
+            raise AppError("INVALID_VALUE", f"{name}: {value[:40]} is not possible.", extra={"field": name})
+
+    def post(self, request: Request) -> Response:
+        trader(request)
+        form = show.RiskSettingsSerializer(data=request.data, context={"request": request})
+        form.is_valid(raise_exception=True)
+        row = limits.create(form.validated_data, actor=actor_of(request))
+        return Response(show.RiskSettingsSerializer(row).data, status=status.HTTP_201_CREATED)
+
+
+class RiskSettingsDetail(APIView):
+    serializer_class = show.RiskSettingsSerializer
+
+    def _row(self, request: Request, pk: int) -> RiskSettings:
+        return own(RiskSettings, request.user, pk, select=("strategy", "account"))
+
+    def get(self, request: Request, pk: int) -> Response:
+        return Response(show.RiskSettingsSerializer(self._row(request, pk)).data)
+
+    def put(self, request: Request, pk: int) -> Response:
+        return self._write(request, pk, partial=False)
+
+    def patch(self, request: Request, pk: int) -> Response:
+        return self._write(request, pk, partial=True)
+
+    def _write(self, request: Request, pk: int, *, partial: bool) -> Response:
+        trader(request)
+        row = self._row(request, pk)
+        if row.scope == Scope.GLOBAL:
+            admin(request)
+        form = show.RiskSettingsSerializer(row, data=request.data, partial=partial, context={"request": request})
+        form.is_valid(raise_exception=True)
+        return Response(show.RiskSettingsSerializer(limits.update(row, form.validated_data, actor=actor_of(request))).data)
+
+    def delete(self, request: Request, pk: int) -> Response:
+        trader(request)
+        limits.delete(self._row(request, pk), actor=actor_of(request))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class Kill(APIView):
+    @extend_schema(request=show.KillSerializer, responses={200: {"type": "object"}}, summary="Stop trading")
+    def post(self, request: Request) -> Response:
+        trader(request)
+        data, key = _kill_request(request)
+        done = halt.kill(key, reason=data["reason"], actor=actor_of(request), cancel_open=data["cancel_open"])
+        return Response({"scope": key, "state": "HALTED", **done})
+
+
+class Release(APIView):
+    @extend_schema(request=show.KillSerializer, responses={200: {"type": "object"}}, summary="Let trading go on")
+    def post(self, request: Request) -> Response:
+        admin(request)
+        data, key = _kill_request(request)
+        halt.release(key, reason=data["reason"], actor=actor_of(request))
+        return Response({"scope": key, "state": "ACTIVE"})
+
+
+def _kill_request(request: Request) -> tuple[dict, str]:
+    form = show.KillSerializer(data=request.data)
+    form.is_valid(raise_exception=True)
+    data = form.validated_data
+    return data, halt.scope_key(data["scope"], data["account_id"], data["strategy_id"])
+
+
+class Health(APIView):
+    """Public and never throttled: one word. Signed in: the checks behind it."""
+
+    permission_classes = (AllowAny,)
+    throttle_classes = ()
+
+    @extend_schema(responses={200: {"type": "object"}, 503: {"type": "object"}})
+    def get(self, request: Request) -> Response:
+        found = health.report()
+        body = {"status": found["status"], "service": "tvapp", "environment": settings.PROFILE}
+        if request.user.is_authenticated:
+            body |= {"version": settings.VERSION, "checks": found["checks"]}
+        return Response(body, status=503 if found["status"] == "down" else 200)
+
+
+class Login(APIView):
+    """Takes credentials, gives a token. It stands without CSRF because it trusts no cookie."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    throttle_classes = () if settings.TEST_MODE else (AnonThrottle,)
+
+    @extend_schema(request=show.LoginSerializer, responses=inline_serializer("Token", {"token": fields.CharField()}), auth=[])
+    def post(self, request: Request) -> Response:
+        form = show.LoginSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        user = authenticate(request._request, **form.validated_data)
+        if user is None:
+            raise AppError("WRONG_CREDENTIALS", "User name or password is wrong.", status=401)
+        return Response({"token": new_token(user, "API sign-in")})
+
+
+class Logout(APIView):
+    @extend_schema(request=None, responses={204: None})
+    def post(self, request: Request) -> Response:
+        if request.auth is not None:
+            type(request.auth).objects.filter(pk=request.auth.pk).update(revoked_at=_now())
+        else:
+            logout(request._request)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def _now():
+    from tvapp.lib import clock
+
+    return clock.now()
+
+
+class Me(APIView):
+    @extend_schema(responses={200: {"type": "object"}})
+    def get(self, request: Request) -> Response:
+        user = request.user
+        roles = sorted(user.groups.values_list("name", flat=True)) or (["admin"] if user.is_superuser else [])
+        return Response({"id": user.pk, "username": user.get_username(), "roles": roles})
+
+
+class NothingHere(APIView):
+    """Any other path under /api/: JSON, whoever asks."""
+
+    permission_classes = (AllowAny,)
+
+    @extend_schema(exclude=True)
+    def get(self, request: Request, **kwargs) -> Response:
+        if not request.user.is_authenticated:
+            raise NotAuthenticated
+        raise Http404
+
+    post = put = patch = delete = get

@@ -1,0 +1,50 @@
+"""Routes of the API and the webhook, each with and without the trailing slash: Django cannot redirect a POST."""
+
+from django.urls import path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from trading.web import api
+from trading.web.webhook import WebhookView
+
+ROUTES = [
+    ("health", api.Health),
+    ("api/health", api.Health),
+    ("api/auth/login", api.Login),
+    ("api/auth/logout", api.Logout),
+    ("api/auth/me", api.Me),
+    ("api/orders", api.OrderList),
+    ("api/orders/queue", api.QueueList),
+    ("api/orders/<int:pk>", api.OrderDetail),
+    ("api/orders/<int:pk>/events", api.OrderEvents),
+    ("api/orders/<int:pk>/execute", api.OrderExecute),
+    ("api/orders/<int:pk>/cancel", api.OrderCancel),
+    ("api/orders/<int:pk>/status", api.OrderStatusChange),
+    ("api/orders/<int:pk>/resubmit", api.OrderResubmit),
+    ("api/alerts", api.AlertList),
+    ("api/alerts/<int:pk>", api.AlertDetail),
+    ("api/strategies", api.StrategyList),
+    ("api/strategies/<int:pk>", api.StrategyDetail),
+    ("api/strategies/<int:pk>/toggle", api.StrategyToggle),
+    ("api/strategies/<int:pk>/deploy", api.StrategyDeploy),
+    ("api/risk-settings", api.RiskSettingsList),
+    ("api/risk-settings/<int:pk>", api.RiskSettingsDetail),
+    ("api/risk/kill", api.Kill),
+    ("api/risk/release", api.Release),
+    ("api/schema", SpectacularAPIView),
+    ("webhook", WebhookView),
+    ("webhook/tradingview", WebhookView),
+    ("api/webhook/tradingview", WebhookView),
+    ("webhook/tv/<str:token>", WebhookView),
+]
+
+
+def _name(route: str) -> str:
+    return "api-" + "-".join(p for p in route.replace("<int:pk>", "one").replace("<str:token>", "token").split("/") if p)
+
+
+urlpatterns = [
+    *[path(route + slash, view.as_view(), name=_name(route)) for route, view in ROUTES for slash in ("", "/")],
+    path("api/docs", SpectacularSwaggerView.as_view(url_name="api-api-schema"), name="api-docs"),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="api-api-schema")),
+    re_path(r"^(?:api|webhook)/.*$", api.NothingHere.as_view()),
+]
