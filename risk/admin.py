@@ -1,0 +1,114 @@
+"""Limits of the desk, of accounts and of strategies; what the gate decided; where trading is stopped."""
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Q
+
+from brokers.models import BrokerAccount
+from risk.models import Decision, RiskSettings, Scope, TradingState
+from tvapp.admin_base import DeskAdmin, HistoryAdmin, OwnedAdmin, OwnedForm, ReadOnlyAdmin, ReadOnlyMixin, symbols_field
+from tvapp.owned import may_see_all
+
+STRICTER = "All rows that match an order apply, and the stricter one wins: GLOBAL 500 and ACCOUNT 100 lets 100 pass. Empty adds no limit."
+
+
+class LimitsForm(OwnedForm):
+    unlimited = forms.MultipleChoiceField(
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        choices=[(name, name) for name in RiskSettings.RAILS],
+        help_text="Tick a limit only if it is really meant to be empty for the whole desk. Example: max_order_value.",
+    )
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self.instance.pk is None:
+            self.instance.scope = Scope.ACCOUNT
+        if "account" in self.fields:
+            self.fields["account"].required = True
+            self.fields["account"].queryset = BrokerAccount.objects.for_user(self.user).filter(limits=None)
+
+
+@admin.register(RiskSettings)
+class RiskSettingsAdmin(HistoryAdmin, OwnedAdmin):
+    """A new row here is an account's; a strategy's is made on the strategy's page. GLOBAL is there from the first day and stays."""
+
+    form = LimitsForm
+    list_display = ["__str__", "applies_to", "max_quantity_per_order", "max_order_value", "allow_short_selling", "clamp_mode"]
+    list_filter = ["scope"]
+    list_select_related = ["account", "strategy", "owner"]
+    readonly_fields = ["scope", "applies_to", "version", "updated_at"]
+    ordering = ["id"]
+    sortable_by = []
+
+    def get_fieldsets(self, request, obj=None):
+        head = ["account"] if obj is None else ["scope", "applies_to"]
+        what = ["symbol_allow_list", "symbol_deny_list", "allow_short_selling"]
+        sets = [
+            ("Whose limits", {"fields": head, "description": STRICTER}),
+            ("Size of one order", {"fields": ["max_quantity_per_order", "max_order_value", "clamp_mode"]}),
+            ("What may be traded", {"fields": what}),
+        ]
+        if obj is not None and obj.scope == Scope.GLOBAL:
+            sets.append(("Limits left empty on purpose", {"fields": ["unlimited"]}))
+        return sets if obj is None else [*sets, ("Version", {"fields": ["version", "updated_at"]})]
+
+    def formfield_for_dbfield(self, db_field, request, **kwargs):
+        if db_field.name in ("symbol_allow_list", "symbol_deny_list"):
+            return symbols_field(db_field)
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
+    @admin.display(description="applies to")
+    def applies_to(self, row) -> str:
+        if row.scope == Scope.GLOBAL:
+            return "every order of this desk"
+        strategy = getattr(row, "strategy", None)
+        return f"account {row.account}" if row.account_id else f"strategy {strategy}" if strategy else "nothing: its strategy is gone"
+
+    def has_view_permission(self, request, obj=None):
+        if obj is not None and obj.scope == Scope.GLOBAL:
+            return super().has_view_permission(request)  # everybody's orders meet it, so everybody may read it
+        return super().has_view_permission(request, obj)
+
+    def has_delete_permission(self, request, obj=None):
+        return super().has_delete_permission(request, obj) and (obj is None or obj.scope != Scope.GLOBAL)
+
+    def save_model(self, request, obj, form, change):
+        if obj.scope == Scope.ACCOUNT:
+            obj.owner = obj.account.owner
+        super().save_model(request, obj, form, change)
+
+
+@admin.register(Decision)
+class DecisionAdmin(ReadOnlyAdmin):
+    list_display = ["id", "at", "order_key", "verdict", "code", "requested", "final", "sentence"]
+    list_filter = ["verdict"]
+    list_select_related = ["owner"]
+    search_fields = ["order_key__exact", "code__exact"]
+    search_help_text = "Number of an order, or a code."
+
+    def get_queryset(self, request):
+        return super().get_queryset(request).defer("findings", "data", "snapshot")
+
+
+@admin.register(TradingState)
+class TradingStateAdmin(ReadOnlyMixin, HistoryAdmin, DeskAdmin):
+    """Where trading is stopped. It is changed by the kill switch alone, never by editing a row."""
+
+    list_display = ["scope", "state", "reason", "actor", "at"]
+    fields = ["scope", "state", "reason", "actor", "at"]
+    ordering = ["-at"]
+
+    def get_queryset(self, request):
+        rows = super().get_queryset(request)
+        return rows if may_see_all(request.user) else rows.filter(Q(scope="GLOBAL") | Q(scope__in=_scopes(request.user)))
+
+    def has_view_permission(self, request, obj=None):
+        allowed = super().has_view_permission(request, obj)
+        return allowed and (obj is None or may_see_all(request.user) or obj.scope == "GLOBAL" or obj.scope in _scopes(request.user))
+
+
+def _scopes(user) -> set[str]:
+    """Scope keys of the person's own accounts and of the strategies on them."""
+    pairs = BrokerAccount.objects.for_user(user).values_list("id", "strategies__id")
+    return {f"ACCOUNT:{account}" for account, _ in pairs} | {f"STRATEGY:{strategy}" for _, strategy in pairs if strategy}
