@@ -1,0 +1,48 @@
+from django.core.management.base import BaseCommand, CommandError
+
+from trading.services import halt
+from tvapp.lib import clock
+from tvapp.lib.errors import AppError
+
+ACTOR = "command line"
+
+
+class Command(BaseCommand):
+    help = "The kill switch. on: nothing new is sent, open orders are cancelled. off: trading may go on, a reason is needed. status: what is stopped."
+
+    def add_arguments(self, parser):
+        parser.add_argument("what", choices=["on", "off", "status"], help="What to do.")
+        parser.add_argument("--account", metavar="NAME", help="Only this account; without it the whole desk.")
+        parser.add_argument("--reason", default="", help="Why; kept with the state. Needed for off.")
+
+    def handle(self, *args, **options):
+        try:
+            key = _key(options["account"])
+            said = getattr(self, f"_{options['what']}")(key, options["reason"])
+        except AppError as refused:
+            raise CommandError(refused.message) from refused
+        self.stdout.write(said)
+
+    @staticmethod
+    def _on(key: str, reason: str) -> str:
+        done = halt.kill(key, reason=reason, actor=ACTOR)
+        return f"Trading is stopped ({key}): queued orders put on hold: {done['held']}, cancels asked for open ones: {done['cancelled']}."
+
+    @staticmethod
+    def _off(key: str, reason: str) -> str:
+        halt.release(key, reason=reason, actor=ACTOR)
+        return f"Trading may go on ({key}). Orders on hold wait for a person."
+
+    @staticmethod
+    def _status(key: str, reason: str) -> str:
+        stopped = [row for row in halt.status() if key in ("GLOBAL", row.scope)]
+        return "; ".join(_words(row) for row in stopped) or "Trading is active."
+
+
+def _words(row) -> str:
+    since = f"{row.at.astimezone(clock.IST):%d %b %H:%M} IST"
+    return f"{row.scope} is {row.state} since {since} by {row.actor}: {row.reason or 'no reason given'}"
+
+
+def _key(account: str | None) -> str:
+    return halt.scope_key("ACCOUNT", account_id=halt.account_named(account).pk) if account else "GLOBAL"
