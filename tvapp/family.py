@@ -1,11 +1,12 @@
 """Who belongs to a running cluster, and who of them has just died.
 
-A cluster is a leader, its children and its grandchildren, all of them forks of one program; what a worker starts for itself is
-not counted. Linux answers from /proc and wakes the caller through pidfds; elsewhere `ps` answers, less often because it costs
-more. Standard library only.
+A cluster is a leader, its children and its grandchildren, all of them forks of one program. Other programs that one of them
+runs, and whatever a worker starts, are not counted. Linux answers from /proc and wakes the caller through pidfds; elsewhere
+`ps` answers, less often because it costs more. Standard library only.
 """
 
 import os
+import select
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -31,8 +32,8 @@ class Family:
             return
         if self._find is members_by_ps:
             self._next_look = clock.monotonic() + PS_EVERY
-        for pid in self._find(self.leader):
-            if pid not in self._members and alive(pid):
+        for pid in self._find(self.leader) - self._members.keys():
+            if alive(pid) and _program(pid) == _program(self.leader):
                 self._members[pid] = _pidfd(pid)
 
     def pids(self) -> list[int]:
@@ -45,7 +46,8 @@ class Family:
 
     def fallen(self) -> list[int]:
         """Members that were killed; each one is told once. One that left by itself (recycled, timed out) is only forgotten."""
-        gone = [pid for pid in self._members if not alive(pid)]
+        told = select.select(self.handles(), [], [], 0)[0]
+        gone = [pid for pid, fd in self._members.items() if (fd in told if fd is not None else not alive(pid))]
         killed = [pid for pid in gone if not _left_by_itself(pid)]
         for pid in gone:
             self._forget(pid)
@@ -84,10 +86,9 @@ def best_finder() -> Finder:
 
 
 def members_by_proc(leader: int) -> set[int]:
-    """Two generations of forks, from /proc. A cluster forks all its parts in main threads."""
-    program = _program(leader)
-    below = _forks(leader, program)
-    return {pid for child in below for pid in _forks(child, program)} | set(below)
+    """Two generations, from /proc. A cluster forks all its parts in main threads."""
+    below = _children(leader)
+    return below.union(*(_children(child) for child in below))
 
 
 def members_by_ps(leader: int) -> set[int]:
@@ -100,15 +101,12 @@ def members_by_ps(leader: int) -> set[int]:
     return below | {pid for pid, parent in forks.items() if parent in below}
 
 
-def _forks(pid: int, program: str) -> list[int]:
-    try:
-        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-    return [child for child in children if _program(child) == program]
+def _children(pid: int) -> set[int]:
+    return {int(child) for child in _read(f"/proc/{pid}/task/{pid}/children").split()}
 
 
 def _program(pid: int) -> str:
+    """What it runs; empty where there is no /proc (`ps` has compared already)."""
     try:
         return os.readlink(f"/proc/{pid}/exe")
     except OSError:
@@ -130,7 +128,12 @@ def _left_by_itself(pid: int) -> bool:
 
 def _stat(pid: int) -> list[str]:
     """/proc/<pid>/stat from the state on (field 3; the exit status, field 52, is the 50th here); empty when there is none."""
+    return _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+
+
+def _read(file: str) -> str:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        with open(file, encoding="utf-8", errors="replace") as text:
+            return text.read()
     except OSError:
-        return []
+        return ""

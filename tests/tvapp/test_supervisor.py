@@ -260,7 +260,10 @@ class TestFamily:
         code = "import subprocess, time; subprocess.Popen(['sleep', '60']); print(flush=True); time.sleep(60)"
         process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
         process.stdout.readline()
-        assert family.members_by_proc(process.pid) == set() == family.members_by_ps(process.pid)
+        met = [family.Family(process.pid, find) for find in (family.members_by_proc, family.members_by_ps)]
+        for one in met:
+            one.look()
+        assert [one.pids() for one in met] == [[], []]
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
 
