@@ -221,7 +221,7 @@ def _has_trigger(order: PaperOrderState) -> bool:
 
 
 def _reject(code: RejectCode, sentence: str) -> StateStep:
-    return StateStep(Status.REJECTED, code=code.value, message=f"{code}: {sentence}")
+    return StateStep(Status.REJECTED, code=code.value, message=sentence)
 
 
 def _bad_quantity(order: PaperOrderState) -> StateStep | None:
@@ -355,7 +355,7 @@ def _end(order: PaperOrderState, priced: bool) -> list[Step]:
         return [StateStep(Status.FILLED)]
     if order.validity == Validity.IOC and order.status == Status.OPEN:
         why = "no offer within the limit" if priced else "no price was known"
-        sentence = f"IOC: {plain(order.filled)} of {plain(order.quantity)} filled, the rest was cancelled ({why})."
+        sentence = f"{plain(order.filled)} of {plain(order.quantity)} filled, the rest was cancelled ({why})."
         return [StateStep(Status.CANCELLED, code="IOC", message=sentence)]
     return []
 
