@@ -111,9 +111,9 @@ class WebhookView(APIView):
             raise AppError("ADDRESS_NOT_ALLOWED", "Alerts from this address are not accepted here.", status=403)
         cid = request._request.correlation_id
         try:
-            answer = ingest.receive(
-                request.data, token=token, source=source, correlation_id=cid, wanted_dialect=request.query_params.get("dialect", "")
-            )
+            raw = request.data if isinstance(request.data, bytes) else b""  # DRF parses nothing at all when there is no body
+            wanted = request.query_params.get("dialect", "")
+            answer = ingest.receive(raw, token=token, source=source, correlation_id=cid, wanted_dialect=wanted)
         except AppError as refused:
             if refused.status == 401:
                 WrongSecretThrottle().count(request)
