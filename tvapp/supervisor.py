@@ -353,7 +353,7 @@ def announce(host: str, port: int) -> None:
         if clock.monotonic() - begun > 30:
             logger.warning("not ready after 30 s; the lines above and bin/doctor say why")
             begun = clock.monotonic()
-        time.sleep(0.1)
+        time.sleep(0.25)
     shown = "localhost" if host in ("0.0.0.0", "::") else host  # noqa: S104
     url = home.setting("TVAPP_BASE_URL") or f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
     print(f"tvapp is ready: {url}  (Ctrl-C stops it)", flush=True)

@@ -14,7 +14,7 @@ from trading.domain.orderfsm import ENDED, State
 from trading.models import Order, OrderEvent, Strategy
 from trading.services import strategies
 from tvapp import supervisor
-from tvapp.lib import clock
+from tvapp.lib import clock, money
 
 PATIENCE_S = 30
 ACTOR = "bin/demo"
@@ -43,7 +43,7 @@ class Command(BaseCommand):
         begun, order = self._send("demo-auto", options)
         order = self._follow(order, begun)
         if order.status == State.COMPLETE:
-            self.stdout.write(self.style.SUCCESS(f"  filled {order.filled_quantity:f} at {order.average_price:f}, on paper"))
+            self.stdout.write(self.style.SUCCESS(f"  filled {money.plain(order.filled_quantity)} at {money.plain(order.average_price)}, on paper"))
         return order.status == State.COMPLETE
 
     def _manual(self, options) -> None:
