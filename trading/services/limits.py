@@ -1,6 +1,7 @@
 """Writes limits: made, changed and deleted here, whoever asks; each change leaves an event with old and new."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -9,6 +10,7 @@ from risk.models import RiskSettings, Scope
 from trading.models import Level
 from trading.services import sysevents
 from tvapp.lib.errors import AppError
+from tvapp.lib.money import plain
 
 
 def create(data: Mapping[str, object], *, actor: str) -> RiskSettings:
@@ -27,7 +29,7 @@ def create(data: Mapping[str, object], *, actor: str) -> RiskSettings:
 
 def update(row: RiskSettings, changes: Mapping[str, object], *, actor: str) -> RiskSettings:
     """Changes limits in place. A GLOBAL rail without a value and without its name in `unlimited` is refused."""
-    before = {name: str(getattr(row, name)) for name in changes}
+    before = {name: _show(getattr(row, name)) for name in changes}
     for name, value in changes.items():
         setattr(row, name, value)
     try:
@@ -37,9 +39,13 @@ def update(row: RiskSettings, changes: Mapping[str, object], *, actor: str) -> R
         raise AppError("LIMIT_MISSING", texts[0], extra={"field": name}) from refused
     with transaction.atomic():
         row.save()
-        after = {name: [before[name], str(getattr(row, name))] for name in changes}
+        after = {name: [before[name], _show(getattr(row, name))] for name in changes}
         sysevents.record("risk", "LIMITS_CHANGED", f"{actor} changed {row}.", level=Level.WARNING, owner=row.owner, data=after)
     return row
+
+
+def _show(value: object) -> str:
+    return plain(value) or "" if isinstance(value, Decimal) else str(value)
 
 
 def delete(row: RiskSettings, *, actor: str) -> None:

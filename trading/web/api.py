@@ -21,6 +21,7 @@ from trading.models import Alert, Order, OrderEvent, Strategy
 from trading.services import halt, health, limits, orders, strategies
 from trading.web import serializers as show
 from trading.web.filters import AlertFilters, OrderFilters, StrategyFilters
+from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 from tvapp.owned import may_see_all
 from tvapp.people.auth import new_token
@@ -346,6 +347,9 @@ def _kill_request(request: Request) -> tuple[dict, str]:
     form = show.KillSerializer(data=request.data)
     form.is_valid(raise_exception=True)
     data = form.validated_data
+    for model, pk in ((BrokerAccount, data["account_id"]), (Strategy, data["strategy_id"])):
+        if pk is not None:
+            own(model, request.user, pk)
     return data, halt.scope_key(data["scope"], data["account_id"], data["strategy_id"])
 
 
@@ -385,16 +389,10 @@ class Logout(APIView):
     @extend_schema(request=None, responses={204: None})
     def post(self, request: Request) -> Response:
         if request.auth is not None:
-            type(request.auth).objects.filter(pk=request.auth.pk).update(revoked_at=_now())
+            type(request.auth).objects.filter(pk=request.auth.pk).update(revoked_at=clock.now())
         else:
             logout(request._request)
         return Response(status=status.HTTP_204_NO_CONTENT)
-
-
-def _now():
-    from tvapp.lib import clock
-
-    return clock.now()
 
 
 class Me(APIView):
