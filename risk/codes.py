@@ -1,0 +1,298 @@
+"""Every reason a person can meet on an order: what it says, what it does, what to do about it. The documentation table is made from here."""
+
+from decimal import ROUND_CEILING, Context, Decimal
+from enum import StrEnum
+
+from risk.types import Finding, Verdict
+
+MISSING = "missing"
+UNREADABLE = "unreadable"
+WIDE = Context(prec=200)
+
+
+class Group(StrEnum):
+    """Who says it: the gate, the routing of an alert, or the road to the broker."""
+
+    RISK = "RISK"
+    ROUTE = "ROUTE"
+    ROAD = "ROAD"
+
+
+RISK, ROUTE, ROAD = Group.RISK, Group.ROUTE, Group.ROAD
+REJECTS, CUTS, HOLDS, WAITS, ENDS = "rejects", "cuts or rejects", "holds", "waits for a person", "nothing is sent"
+BLANKS = {name: f"*{name}*" for name in ("rule", "scope", "limit", "actual")}
+
+
+class Code(StrEnum):
+    """`CATEGORY_CONDITION`, then group, what it is about, effect, sentence, what to do, measured, missing.
+
+    `sentence` and `measured` are templates over a finding's rule, scope, limit and actual. `measured` is left out of a clamp,
+    which shows both quantities already; `missing` is said when the datum itself is not there.
+    """
+
+    def __new__(
+        cls, name: str, group: Group = RISK, about: str = "", effect: str = "",
+        sentence: str = "", todo: str = "", measured: str = "", missing: str = "",
+    ) -> "Code":
+        code = str.__new__(cls, name)
+        code._value_ = name
+        code.group, code.about, code.effect, code.sentence = group, about, effect, sentence
+        code.todo, code.measured, code.missing = todo, measured, missing
+        return code
+
+    group: Group
+    about: str
+    effect: str
+    sentence: str
+    todo: str
+    measured: str
+    missing: str
+
+    STATE_HALTED = (
+        "STATE_HALTED", RISK, "Trading state", HOLDS, "trading is {actual} ({scope})",
+        "Find out why it was stopped, then release it on the risk page. The order does not go out by itself: it waits for you, or is stale.",
+        "", "the trading state is not known",
+    )
+    STATE_REDUCING = (
+        "STATE_REDUCING", RISK, "Exits only", REJECTS, "trading is {actual} ({scope}), only exits pass",
+        "Wait until the state is released or the next trading day begins. Closing orders still pass.",
+        "", "the trading state is not known",
+    )
+    ACCOUNT_RECOVERING = (
+        "ACCOUNT_RECOVERING", RISK, "Account recovering", HOLDS, "{scope} is still comparing its orders with the broker",
+        "Nothing, normally: the order goes on when the comparison is done. If it takes minutes, look at the brokers page.",
+    )
+    ACCOUNT_DISCONNECTED = (
+        "ACCOUNT_DISCONNECTED", RISK, "Account disconnected", HOLDS, "{scope} is not connected to its broker",
+        "Log in to the broker on the brokers page; the order then goes on.",
+        "", "it is not known whether {scope} is connected",
+    )
+    ACCOUNT_DISABLED = (
+        "ACCOUNT_DISABLED", RISK, "Account switch", REJECTS, "{scope} is switched off",
+        "Switch the account on, then send the order again.",
+        "", "it is not known whether {scope} is switched on",
+    )
+    STRATEGY_DISABLED = (
+        "STRATEGY_DISABLED", RISK, "Strategy switch", REJECTS, "{scope} is switched off",
+        "Switch the strategy on, then execute the waiting order. Exits pass without it.",
+        "", "it is not known whether {scope} is switched on",
+    )
+    LIVE_NOT_ALLOWED = (
+        "LIVE_NOT_ALLOWED", RISK, "Live permission", REJECTS, "this installation does not allow live orders",
+        "Set TVAPP_ALLOW_LIVE=1 in the environment and restart, if real orders are really wanted here.",
+        "", "it is not known whether this installation allows live orders",
+    )
+    LIVE_NOT_ARMED = (
+        "LIVE_NOT_ARMED", RISK, "Live arming", REJECTS, "{scope} is not armed for live orders",
+        "Arm the strategy on its page; an arm ends with the session.",
+        "", "it is not known whether {scope} is armed",
+    )
+    INSTRUMENT_UNKNOWN = (
+        "INSTRUMENT_UNKNOWN", RISK, "Instrument known", REJECTS, "{limit} is not in the instrument list",
+        "Load the instruments, or map the symbol to the right one. On paper a plain share may go on with a provisional tick and lot.",
+        "{actual}",
+    )
+    INSTRUMENT_AMBIGUOUS = (
+        "INSTRUMENT_AMBIGUOUS", RISK, "Instrument unique", REJECTS, "{limit} fits more than one instrument",
+        "Map the symbol to the one you mean.",
+    )
+    INSTRUMENT_EXPIRED = (
+        "INSTRUMENT_EXPIRED", RISK, "Instrument expired", REJECTS, "{limit} has expired",
+        "Let the alert name the current contract, or map the symbol.",
+        "{actual}",
+    )
+    INSTRUMENT_NOT_TRADABLE = (
+        "INSTRUMENT_NOT_TRADABLE", RISK, "Instrument tradable", REJECTS, "{limit} cannot be traded itself",
+        "An index has no order book: map the symbol to its future or option.",
+    )
+    INSTRUMENT_STALE = (
+        "INSTRUMENT_STALE", RISK, "Instrument list", HOLDS, "the instrument list with {limit} is older than the last trading day",
+        "Load the instruments; the order then goes on.",
+    )
+    INSTRUMENT_META_MISSING = (
+        "INSTRUMENT_META_MISSING", RISK, "Instrument data", HOLDS, "{limit} has {actual}",
+        "Load the instruments; the order then goes on. On paper tick 0.05 and lot 1 are used instead.",
+        "", "there is no instrument to take tick and lot from",
+    )
+    ORDER_INVALID = (
+        "ORDER_INVALID", RISK, "Order well-formed", REJECTS, "{actual}",
+        "Correct the order or the alert's text.",
+    )
+    PRICE_OFF_TICK = (
+        "PRICE_OFF_TICK", RISK, "Price on tick", REJECTS, "{actual} is not a multiple of the tick {limit}",
+        "Use a price on the tick. It is never moved for you, because that could cost you money.",
+    )
+    PRICE_UNAVAILABLE = (
+        "PRICE_UNAVAILABLE", RISK, "Reference price", REJECTS, "there is no fresh price to value the order with",
+        "Let the alert carry its price, or connect an account with quotes.",
+        "{actual}",
+    )
+    SYMBOL_DENIED = (
+        "SYMBOL_DENIED", RISK, "Deny list", REJECTS, "{actual} is on {rule} ({scope})",
+        "Take it off the list if it may be traded after all. Exits pass.",
+    )
+    SYMBOL_NOT_ALLOWED = (
+        "SYMBOL_NOT_ALLOWED", RISK, "Allow list", REJECTS, "{actual} is not on {rule} ({scope})",
+        "Put it on the list if it may be traded. Exits pass.",
+    )
+    SIGNAL_TOO_OLD = (
+        "SIGNAL_TOO_OLD", RISK, "Alert age", "rejects; warns in manual mode", "the alert is {actual} old, the limit is {limit} ({scope})",
+        "Check the price before sending anything by hand. If alerts are regularly late, look at the latency page.",
+    )
+    SIGNAL_IN_FUTURE = (
+        "SIGNAL_IN_FUTURE", RISK, "Alert time", REJECTS, "the alert's time lies {actual} ahead of the clock, {limit} are tolerated",
+        "Check this machine's clock and the time the alert sends.",
+    )
+    EXIT_NOTHING_OPEN = (
+        "EXIT_NOTHING_OPEN", RISK, "Something to close", REJECTS, "nothing is open that this order could close",
+        "Nothing to do if the position is closed already; otherwise look at the open orders that are closing it.",
+    )
+    EXIT_REDUCED = (
+        "EXIT_REDUCED", RISK, "Reduce only", "cuts", "only {limit} can still be closed",
+        "Nothing: an order that may only close is never larger than what is open.",
+    )
+    SHORT_NOT_ALLOWED = (
+        "SHORT_NOT_ALLOWED", RISK, "Short selling", CUTS, "short selling is disabled ({scope})",
+        "Sell no more than is held, or set allow_short_selling in every limit row that speaks about it.",
+        "{actual} would be short",
+    )
+    SHORT_PRODUCT = (
+        "SHORT_PRODUCT", RISK, "Short with this product", CUTS, "{limit} cannot go short",
+        "Sell no more than is held and sellable today, or use MIS or NRML.",
+        "{actual} would be short",
+    )
+    POSITION_UNKNOWN = (
+        "POSITION_UNKNOWN", RISK, "Position known", REJECTS, "the position in this symbol is not known",
+        "Wait for the next reading of the account, or start it on the brokers page.",
+    )
+    POSITION_STALE = (
+        "POSITION_STALE", RISK, "Position fresh", "rejects; warns for exits", "the position was last read {actual} ago, the limit is {limit}",
+        "Wait for the next reading of the account, or start it on the brokers page.",
+        "", "it is not known when the position was last read",
+    )
+    ORDER_UNRESOLVED = (
+        "ORDER_UNRESOLVED", RISK, "Unresolved orders", REJECTS, "{actual} earlier order(s) of this symbol still have an unknown outcome",
+        "Resolve the order under Needs review; until then only exits pass.",
+        "", "the orders of this symbol are not known",
+    )
+    QTY_LOT = (
+        "QTY_LOT", RISK, "Lot", CUTS, "the lot is {limit}",
+        "Order a multiple of the lot.",
+        "quantity {actual} is not a multiple of it",
+    )
+    QTY_MIN = (
+        "QTY_MIN", RISK, "Smallest order", CUTS, "the smallest order is {limit}",
+        "Order more, or leave it: the quantity is never rounded up.",
+        "this one has {actual}",
+    )
+    QTY_MAX = (
+        "QTY_MAX", RISK, "Quantity", CUTS, "{rule}={limit} ({scope})",
+        "Order less, raise the limit, or set the row to CLAMP so that orders are cut instead.",
+        "order quantity {actual}",
+    )
+    VALUE_MAX = (
+        "VALUE_MAX", RISK, "Order value", CUTS, "{rule}={limit} ({scope})",
+        "Order less, raise the limit, or set the row to CLAMP so that orders are cut instead.",
+        "order value {actual}",
+    )
+
+    SYMBOL_OTHER = (
+        "SYMBOL_OTHER", ROUTE, "Strategy's symbol", WAITS, "this strategy trades another symbol",
+        "Check which strategy the alert names, or add the symbol to the strategy.",
+    )
+    OUTSIDE_HOURS = (
+        "OUTSIDE_HOURS", ROUTE, "Strategy's hours", WAITS, "the alert came outside the strategy's hours",
+        "Change the hours of the strategy, or execute the order by hand if it is still wanted.",
+    )
+    QUANTITY_UNKNOWN = (
+        "QUANTITY_UNKNOWN", ROUTE, "Quantity given", WAITS, "neither the alert nor the strategy says how much",
+        "Put a quantity into the alert or a sizing into the strategy, or type one into the waiting order.",
+    )
+    ACTION_TARGET_MISMATCH = (
+        "ACTION_TARGET_MISMATCH", ROUTE, "Action and target", WAITS, "the alert's action contradicts its target position",
+        "Compare the position here with the one on TradingView, then correct and execute or cancel the order.",
+    )
+    SENDER_POSITION_DRIFT = (
+        "SENDER_POSITION_DRIFT", ROUTE, "Sender's position", "warns or waits for a person", "the sender's position is not the one here",
+        "Find the missing or manual trade; the strategy's setting decides whether such an order waits.",
+    )
+    DELAYED_DATA = (
+        "DELAYED_DATA", ROUTE, "Delayed data", WAITS, "the alert was made from delayed prices",
+        "Subscribe to real-time data of this exchange at TradingView, or check the price and execute by hand.",
+    )
+    STRATEGY_UNKNOWN = (
+        "STRATEGY_UNKNOWN", ROUTE, "Strategy known", WAITS, "no strategy has the name in the alert",
+        "Correct strategy_name in the alert, or create the strategy.",
+    )
+    NO_ACTION = (
+        "NO_ACTION", ROUTE, "Something to do", ENDS, "the position is already where the alert wants it",
+        "Nothing.",
+    )
+
+    POISON = (
+        "POISON", ROAD, "Worker stopped repeatedly", HOLDS, "the work on this order broke off more than three times",
+        "Look at the events of the order; requeue it (the whole gate runs again) or cancel it.",
+    )
+    RETRY_EXHAUSTED = (
+        "RETRY_EXHAUSTED", ROAD, "Broker unreachable", HOLDS, "the broker could not be reached for too long; nothing was sent",
+        "Check the connection, then requeue the order (the whole gate runs again) or cancel it.",
+    )
+    MARKET_CLOSED = (
+        "MARKET_CLOSED", ROAD, "Market closed", "refused by the broker", "the broker refused the order because the market is closed",
+        "Send it again in the session, or give the strategy an off-hours policy.",
+    )
+
+
+def phrase(finding: Finding) -> str:
+    """The finding in words, without a full stop: `max_order_value=100000 (STRATEGY breakout), order value 337,488.00`."""
+    code = Code(finding.code)
+    words = {
+        "rule": finding.rule,
+        "scope": finding.scope.replace(":", " ", 1),
+        "limit": span(finding.limit) if finding.unit == "s" else finding.limit,
+        "actual": _measure(finding.actual, finding.unit),
+    }
+    if finding.actual == UNREADABLE:
+        return "{rule}={limit} ({scope}) cannot be read as a limit".format(**words)
+    if finding.actual == MISSING and code.missing:
+        return code.missing.format(**words)
+    parts = [code.sentence] + ([code.measured] if code.measured and finding.verdict != Verdict.CLAMP else [])
+    return ", ".join(part for part in (text.format(**words) for text in parts) if part)
+
+
+def _measure(actual: str, unit: str) -> str:
+    try:
+        return money(Decimal(actual)) if unit == "INR" else span(actual) if unit == "s" else actual
+    except ArithmeticError:  # nothing was measured: "", missing, unreadable
+        return actual
+
+
+def money(value: Decimal) -> str:
+    """`337,488.00`. Rounded up, so that a value just above its limit never looks equal to it."""
+    return f"{value.quantize(Decimal('0.01'), ROUND_CEILING, WIDE):,}"
+
+
+def span(seconds: str) -> str:
+    """`60.2` is "60.2 s", `150` "2 min 30 s", `21660` "6 h 1 min". Empty and other texts stay as they are."""
+    try:
+        total = Decimal(seconds)
+    except ArithmeticError:
+        return seconds
+    if total < 120:
+        return f"{total.quantize(Decimal('0.1'), ROUND_CEILING):f}".removesuffix(".0") + " s"
+    minutes, rest = divmod(int(total), 60)
+    hours, small = divmod(minutes, 60)
+    large, little = (f"{hours} h", f"{small} min") if hours else (f"{minutes} min", f"{rest} s")
+    return large if little.startswith("0 ") else f"{large} {little}"
+
+
+def table() -> str:
+    """All codes as one Markdown table, in the order of the checks."""
+    head = ["| code | from | about | effect | says | what to do |", "|---|---|---|---|---|---|"]
+    return "\n".join(head + [_line(code) for code in Code]) + "\n"
+
+
+def _line(code: Code) -> str:
+    says = ", ".join(part.format(**BLANKS) for part in (code.sentence, code.measured) if part)
+    cells = (f"`{code.value}`", code.group.value, code.about, code.effect, says, code.todo)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
