@@ -93,7 +93,7 @@ class _Change:
 def plan(
     signal: Signal,
     *,
-    position: Decimal,
+    position: Decimal | None,
     sellable: Decimal | None,
     lot: Decimal | None,
     tick: Decimal | None,
@@ -109,10 +109,12 @@ def plan(
     if signal.action is Action.CANCEL:
         return Plan(PlanAction.CANCEL)
     found = _Findings()
-    change = _fractions(_capped(_change(signal, position, lot, sizing, found), signal, position, sellable, found), lot, found)
+    wanted = _unplaced(signal, lot, sizing, found) if position is None else _change(signal, position, lot, sizing, found)
+    change = _fractions(_capped(wanted, signal, position or ZERO, sellable, found), lot, found)
     if change.side is None and not found.reasons:
         return Plan(PlanAction.NO_ACTION, notes=tuple(found.notes))
-    _cross_check(signal, position, change, found)
+    if position is not None:
+        _cross_check(signal, position, change, found)
     order_type, price, trigger = _prices(signal, change.side, tick, defaults, found)
     _brackets(signal, change.reduce_only, order_type, found)
     return Plan(
@@ -153,6 +155,19 @@ def _change(signal: Signal, position: Decimal, lot: Decimal | None, sizing: Sizi
     if _exits(signal):
         return _closing(signal, position, quantity, found) if quantity is not None else _Change(_exit_side(signal, position), None, True)
     return _Change(OrderSide(signal.action), quantity)
+
+
+def _unplaced(signal: Signal, lot: Decimal | None, sizing: Sizing, found: _Findings) -> _Change:
+    """The same without a position to start from: only a plain quantity is known, the rest waits."""
+    if signal.action is None:
+        found.wait(WaitReason.ACTION_UNKNOWN, "The alert does not say whether to buy or to sell.")
+        return _Change(None)
+    side, exits = _named_side(signal) or OrderSide.SELL, _exits(signal)
+    share = signal.quantity_unit is QuantityUnit.PCT_POSITION
+    if signal.intent is Intent.TARGET or _closes_all(signal, sizing) or share:
+        found.wait(WaitReason.QUANTITY_UNKNOWN, "The position is not known, and the alert's quantity depends on it.")
+        return _Change(side, None, exits)
+    return _Change(side, _quantity(signal, ZERO, lot, sizing, found), exits)
 
 
 def _exits(signal: Signal) -> bool:

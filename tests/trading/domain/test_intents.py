@@ -132,6 +132,29 @@ def test_it_lets_an_order_without_a_side_wait():
     assert summary(found) == (PlanAction.ORDER, None, None) and found.reasons == ("ACTION_UNKNOWN",)
 
 
+@pytest.mark.parametrize(
+    ("signal", "side", "quantity", "reduce_only"),
+    [
+        (delta(BUY, 10), "BUY", 10, False),
+        (delta(SELL, 10, target_position=D(0)), "SELL", 10, False),
+        (delta(SELL, 10, effect=Effect.EXIT), "SELL", 10, True),
+        (delta(SELL, effect=Effect.EXIT), "SELL", None, True),
+        (Signal(action=BUY, intent=Intent.FLAT, effect=Effect.EXIT), "BUY", None, True),
+        (delta(Action.EXIT), "SELL", None, True),
+        (delta(Action.EXIT, 50, quantity_unit=QuantityUnit.PCT_POSITION), "SELL", None, True),
+        (target(SELL, 10, 0), "SELL", None, False),
+    ],
+)
+def test_it_lets_an_exit_wait_rather_than_drop_it_while_the_position_is_not_known(signal, side, quantity, reduce_only):
+    found = planned(signal, None, lot=None, tick=None)
+    assert summary(found) == order(side, quantity) and found.reduce_only is reduce_only
+    assert found.reasons == (() if quantity else ("QUANTITY_UNKNOWN",))
+
+
+def test_it_lets_a_signal_without_side_wait_without_a_position_too():
+    assert planned(Signal(quantity=D(1)), None).reasons == ("ACTION_UNKNOWN",)
+
+
 # --- selling what is held ---------------------------------------------------------------------------------------
 
 
