@@ -1,0 +1,3 @@
+from tests.trading.desk import desk
+
+__all__ = ["desk"]
