@@ -56,6 +56,7 @@ OUR_ID = re.compile(r"PAPER-([0-9]{1,18})")
 LIVE = (PaperOrder.Status.OPEN, PaperOrder.Status.TRIGGER_PENDING)
 UNFILLED_REST = (PaperOrder.Status.CANCELLED, PaperOrder.Status.EXPIRED)
 QUOTE_AGE_S = 10
+UNKNOWN_TICK, UNKNOWN_LOT = Decimal("0.05"), Decimal(1)  # what paper assumes before an instrument list was loaded
 MONEY = Decimal("0.0001")
 NOTHING = Decimal("0.000000005")  # half of the smallest quantity a column holds: SQLite adds up in floats
 
@@ -85,7 +86,7 @@ class PaperAdapter(Adapter):
         with transaction.atomic():
             row, new = PaperOrder.objects.get_or_create(ref=request.ref, defaults=self._columns(request, instrument, now))
             if row.account_id != self.account.pk:
-                raise Rejected(RejectCode.INVALID_TAG, f"Reference {request.ref} belongs to another account's order.")
+                raise Rejected(RejectCode.INVALID_TAG, f"Reference {request.ref} belongs to another account's order")
             if new:
                 state = replace(_state(row), status=Status.SUBMITTED, protection=request.protection)
                 self._settle(row, state, self._price(instrument, now) or _alert_price(request, now), now)
@@ -112,14 +113,14 @@ class PaperAdapter(Adapter):
     def cancel(self, key: OrderKey) -> None:
         with transaction.atomic():
             row = self._live(key)
-            ended = {"status": PaperOrder.Status.CANCELLED, "message": "Cancelled on request.", "updated_at": clock.now()}
+            ended = {"status": PaperOrder.Status.CANCELLED, "message": "Cancelled on request", "updated_at": clock.now()}
             if not _unchanged(row).update(**ended):
                 raise _busy(row)
             crash.point("paper.cancel.before_commit")
 
     def step(self, now: datetime) -> int:
         """Matches the resting orders of the account against the prices of now, oldest first. Returns how many changed."""
-        live = PaperOrder.objects.filter(account=self.account, status__in=LIVE, instrument__tick__gt=0, instrument__lot__gt=0)
+        live = PaperOrder.objects.filter(account=self.account, status__in=LIVE)
         prices = {q.instrument_id: q for q in Quote.objects.filter(instrument__in=live.values("instrument"))}
         waiting = [row.pk for row in live.order_by("pk") if self._is_news(row, prices.get(row.instrument_id), now)]
         return sum(self._step_one(pk, now) for pk in waiting)
@@ -169,7 +170,7 @@ class PaperAdapter(Adapter):
         orders = self._orders().select_for_update(of=("self",)) if lock else self._orders()
         row = orders.filter(**_where(key)).first()
         if row is None:
-            raise Rejected(RejectCode.ORDER_NOT_FOUND, f"There is no order {key.broker_order_id or key.ref} in this account.")
+            raise Rejected(RejectCode.ORDER_NOT_FOUND, f"There is no order {key.broker_order_id or key.ref} in this account")
         return row
 
     def _live(self, key: OrderKey) -> PaperOrder:
@@ -312,21 +313,19 @@ class _Book:
 # ---------------------------------------------------------------------------- requests
 def _check_supported(request: OrderRequest) -> None:
     if request.amo:
-        raise UnsupportedFeature("The paper broker takes no after-market orders.")
+        raise UnsupportedFeature("The paper broker takes no after-market orders")
     if not 0 < len(request.ref) <= PaperAdapter.caps.ref_max:
-        raise Rejected(RejectCode.INVALID_TAG, f"Reference of {len(request.ref)} characters; 1 to {PaperAdapter.caps.ref_max} are allowed.")
+        raise Rejected(RejectCode.INVALID_TAG, f"Reference of {len(request.ref)} characters; 1 to {PaperAdapter.caps.ref_max} are allowed")
     for kind, value in ((Side, request.side), (OrderType, request.order_type), (Product, request.product), (Validity, request.validity)):
         if value not in list(kind):
-            raise Rejected(RejectCode.INVALID_FIELD, f"{kind.__name__} {value} is not known to the paper broker.")
+            raise Rejected(RejectCode.INVALID_FIELD, f"{kind.__name__} {value} is not known to the paper broker")
 
 
 def _tradable(request: OrderRequest) -> Instrument:
     wanted = request.instrument
     found = Instrument.objects.filter(exchange=wanted.exchange, tradingsymbol=wanted.symbol).first()
     if found is None:
-        raise Rejected(RejectCode.INSTRUMENT_UNKNOWN, f"{wanted.key} is not among the instruments.")
-    if not found.tick or not found.lot:
-        raise Rejected(RejectCode.INSTRUMENT_UNKNOWN, f"Tick or lot of {wanted.key} is not known.")
+        raise Rejected(RejectCode.INSTRUMENT_UNKNOWN, f"{wanted.key} is not among the instruments")
     return found
 
 
@@ -339,14 +338,14 @@ def _check_changes(row: PaperOrder, changes: dict[str, Decimal]) -> None:
         has.add("trigger_price")
     if not changes or not set(changes) <= has:
         asked = ", ".join(sorted(changes)) or "nothing"
-        raise Rejected(RejectCode.INVALID_FIELD, f"Asked to change {asked}; this order lets {', '.join(sorted(has))} be changed.")
+        raise Rejected(RejectCode.INVALID_FIELD, f"Asked to change {asked}; this order lets {', '.join(sorted(has))} be changed")
     quantity = changes.get("quantity", row.quantity)
     if quantity <= row.filled:
-        raise Rejected(RejectCode.INVALID_FIELD, f"Quantity {plain(quantity)} must be above the {plain(row.filled)} already filled.")
+        raise Rejected(RejectCode.INVALID_FIELD, f"Quantity {plain(quantity)} must be above the {plain(row.filled)} already filled")
 
 
 def _busy(row: PaperOrder) -> Rejected:
-    return Rejected(RejectCode.ORDER_BUSY, f"{row} is {row.status}: read it again before deciding.")
+    return Rejected(RejectCode.ORDER_BUSY, f"{row} is {row.status}: read it again before deciding")
 
 
 # ---------------------------------------------------------------------------- rows and values
@@ -356,11 +355,11 @@ def _unchanged(row: PaperOrder) -> QuerySet[PaperOrder]:
 
 
 def _state(row: PaperOrder) -> PaperOrderState:
-    memory = row.consumed
+    memory, instrument = row.consumed, row.instrument
     return PaperOrderState(
-        side=Side(row.side), order_type=OrderType(row.order_type), quantity=row.quantity, tick=row.instrument.tick, lot=row.instrument.lot,
-        price=row.price, trigger_price=row.trigger_price, validity=Validity(row.validity), kind=Kind(row.instrument.kind),
-        freeze=row.instrument.freeze, protection=Decimal(memory["protection"]) if memory.get("protection") else None,
+        side=Side(row.side), order_type=OrderType(row.order_type), quantity=row.quantity, tick=instrument.tick or UNKNOWN_TICK,
+        lot=instrument.lot or UNKNOWN_LOT, price=row.price, trigger_price=row.trigger_price, validity=Validity(row.validity),
+        kind=Kind(instrument.kind), freeze=instrument.freeze, protection=Decimal(memory["protection"]) if memory.get("protection") else None,
         status=Status(row.status), filled=row.filled, cap=row.cap, triggered=row.triggered, met_at=_moment(memory.get("met_at")),
         taken_at=_moment(memory.get("taken_at")), taken={level: Decimal(taken) for level, taken in memory.get("taken", {}).items()},
     )  # fmt: skip

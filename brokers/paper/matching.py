@@ -227,11 +227,11 @@ def _reject(code: RejectCode, sentence: str) -> StateStep:
 def _bad_quantity(order: PaperOrderState) -> StateStep | None:
     asked = plain(order.quantity)
     if order.quantity <= 0:
-        return _reject(RejectCode.INVALID_FIELD, f"Quantity {asked} must be above 0.")
+        return _reject(RejectCode.INVALID_FIELD, f"Quantity {asked} must be above 0")
     if not on_step(order.quantity, order.lot):
-        return _reject(RejectCode.INVALID_FIELD, f"Quantity {asked} is not a multiple of the lot {plain(order.lot)}.")
+        return _reject(RejectCode.INVALID_FIELD, f"Quantity {asked} is not a multiple of the lot {plain(order.lot)}")
     if order.freeze is not None and order.quantity > order.freeze:
-        return _reject(RejectCode.FREEZE_QTY, f"Quantity {asked} is above the freeze quantity {plain(order.freeze)}.")
+        return _reject(RejectCode.FREEZE_QTY, f"Quantity {asked} is above the freeze quantity {plain(order.freeze)}")
     return None
 
 
@@ -243,11 +243,11 @@ def _bad_price(order: PaperOrderState) -> StateStep | None:
         needed.append(("Trigger price", order.trigger_price))
     for name, price in needed:
         if price is None:
-            return _reject(RejectCode.INVALID_PRICE, f"{name} is missing.")
+            return _reject(RejectCode.INVALID_PRICE, f"{name} is missing")
         if price <= 0:
-            return _reject(RejectCode.INVALID_PRICE, f"{name} {plain(price)} must be above 0.")
+            return _reject(RejectCode.INVALID_PRICE, f"{name} {plain(price)} must be above 0")
         if not on_step(price, order.tick):
-            return _reject(RejectCode.INVALID_PRICE, f"{name} {plain(price)} is not a multiple of the tick {plain(order.tick)}.")
+            return _reject(RejectCode.INVALID_PRICE, f"{name} {plain(price)} is not a multiple of the tick {plain(order.tick)}")
     return None
 
 
@@ -257,9 +257,9 @@ def _bad_trigger(order: PaperOrderState, ltp: D | None) -> StateStep | None:
         return None
     word = "above" if side == Side.BUY else "below"
     if order.price is not None and order.order_type == OrderType.SL and _beyond(side, order.price, trigger):
-        return _reject(RejectCode.TRIGGER_SIDE, f"{side} price {plain(order.price)} must be at or {word} the trigger {plain(trigger)}.")
+        return _reject(RejectCode.TRIGGER_SIDE, f"{side} price {plain(order.price)} must be at or {word} the trigger {plain(trigger)}")
     if ltp is not None and (trigger == ltp or _beyond(side, trigger, ltp)):
-        return _reject(RejectCode.TRIGGER_SIDE, f"{side} trigger {plain(trigger)} must be {word} the last price {plain(ltp)}.")
+        return _reject(RejectCode.TRIGGER_SIDE, f"{side} trigger {plain(trigger)} must be {word} the last price {plain(ltp)}")
     return None
 
 
@@ -355,7 +355,7 @@ def _end(order: PaperOrderState, priced: bool) -> list[Step]:
         return [StateStep(Status.FILLED)]
     if order.validity == Validity.IOC and order.status == Status.OPEN:
         why = "no offer within the limit" if priced else "no price was known"
-        sentence = f"{plain(order.filled)} of {plain(order.quantity)} filled, the rest was cancelled ({why})."
+        sentence = f"{plain(order.filled)} of {plain(order.quantity)} filled, the rest was cancelled ({why})"
         return [StateStep(Status.CANCELLED, code="IOC", message=sentence)]
     return []
 

@@ -11,8 +11,9 @@ from brokers.base import Adapter, UnsupportedFeature
 from brokers.errors import RejectCode, Rejected
 from brokers.models import BrokerAccount, Instrument, PaperOrder, PaperTrade, Quote
 from brokers.paper.adapter import PaperAdapter
-from brokers.registry import ADAPTERS, adapter_for, caps_for, instrument_of
-from brokers.types import OrderKey, OrderRequest, OrderType, Product, Side, Status, Validity
+from brokers.registry import ADAPTERS, adapter_for, caps_for
+from brokers.types import Instrument as Listed
+from brokers.types import Kind, OrderKey, OrderRequest, OrderType, Product, Side, Status, Validity
 from tvapp.lib import clock, ids
 
 from .contract import AdapterContract
@@ -54,8 +55,10 @@ def infy():
 
 @pytest.fixture
 def order(infy):
+    listed = Listed(infy.key, infy.exchange, infy.tradingsymbol, Kind.EQ, infy.tick, infy.lot)
+
     def make(**changes):
-        plain = OrderRequest(ids.order_tag("PAPER"), instrument_of(infy), Side.BUY, D(100), OrderType.LIMIT, Product.MIS, price=D(810))
+        plain = OrderRequest(ids.order_tag("PAPER"), listed, Side.BUY, D(100), OrderType.LIMIT, Product.MIS, price=D(810))
         return replace(plain, **changes)
 
     return make
@@ -154,7 +157,7 @@ def test_it_rests_without_any_price_and_fills_when_one_arrives(adapter, order, m
 def test_it_keeps_a_refused_order_in_the_book_with_its_reason(adapter, order):
     report = adapter.get_order(adapter.place(order(price=D("810.02"))).key)
     assert report.status == Status.REJECTED
-    assert report.message == "INVALID_PRICE: Price 810.02 is not a multiple of the tick 0.05."
+    assert report.message == "INVALID_PRICE: Price 810.02 is not a multiple of the tick 0.05"
 
 
 def test_it_judges_a_trigger_against_the_alerts_price(adapter, order):
@@ -176,12 +179,11 @@ def test_it_refuses_words_it_does_not_know(adapter, order, changes):
     assert PaperOrder.objects.count() == 0
 
 
-def test_it_refuses_an_instrument_whose_tick_is_not_known(adapter, order, infy):
-    request = order()
-    Instrument.objects.update(tick=None)
-    with pytest.raises(Rejected) as refused:
-        adapter.place(request)
-    assert refused.value.code == RejectCode.INSTRUMENT_UNKNOWN
+def test_it_assumes_a_tick_and_a_lot_before_an_instrument_list_was_loaded(adapter, order, price):
+    Instrument.objects.update(tick=None, lot=None)
+    price("808.81")
+    assert adapter.get_order(adapter.place(order()).key).avg_price == D("808.85")
+    assert adapter.place(order(price=D("810.02"))).status == Status.REJECTED
 
 
 def test_it_leaves_nothing_behind_when_the_trade_cannot_be_stored(adapter, order, price):
@@ -458,17 +460,3 @@ def test_it_has_no_adapter_for_an_unknown_broker(account):
     account.broker = "nosuch"
     with pytest.raises(UnsupportedFeature, match="nosuch"):
         adapter_for(account)
-
-
-def test_it_carries_the_instrument_as_the_exchange_lists_it(infy):
-    instrument = instrument_of(infy)
-    assert (instrument.key, instrument.tick, instrument.lot, instrument.freeze) == ("NSE:INFY", D("0.05"), 1, None)
-    assert instrument.native["tradingsymbol"] == "INFY"
-
-
-@pytest.mark.parametrize("missing", ["tick", "lot"])
-def test_it_refuses_to_carry_an_instrument_without_its_grid(infy, missing):
-    setattr(infy, missing, None)
-    with pytest.raises(Rejected) as refused:
-        instrument_of(infy)
-    assert (refused.value.code, refused.value.sent) == (RejectCode.INSTRUMENT_UNKNOWN, False)
