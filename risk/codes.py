@@ -229,6 +229,27 @@ class Code(StrEnum):
         "Nothing.",
     )
 
+    PLATFORM_IGNORED = (
+        "PLATFORM_IGNORED", ROUTE, "Platform", ENDS, "the alert is meant for another platform",
+        "Put TRADINGVIEW into `platform`, or leave the field out.",
+    )
+    BRACKET_UNSUPPORTED = (
+        "BRACKET_UNSUPPORTED", ROUTE, "Stop and target", WAITS, "the alert carries a stop or target that is not placed here",
+        "Decide whether it may go without, or cancel it and place both by hand.",
+    )
+    ACTION_UNKNOWN = (
+        "ACTION_UNKNOWN", ROUTE, "Side given", WAITS, "the alert does not say whether to buy or to sell",
+        "Put the side into the alert.",
+    )
+    CANCEL_DONE = (
+        "CANCEL_DONE", ROUTE, "Cancel by alert", ENDS, "the alert cancelled the strategy's orders on this symbol",
+        "Nothing.",
+    )
+    REPLAYED = (
+        "REPLAYED", ROUTE, "Taken up again", WAITS, "the alert was taken up again by hand",
+        "Check the price, then execute or cancel the order.",
+    )
+
     POISON = (
         "POISON", ROAD, "Worker stopped repeatedly", HOLDS, "the work on this order broke off more than three times",
         "Look at the events of the order; requeue it (the whole gate runs again) or cancel it.",
@@ -236,6 +257,38 @@ class Code(StrEnum):
     RETRY_EXHAUSTED = (
         "RETRY_EXHAUSTED", ROAD, "Broker unreachable", HOLDS, "the broker could not be reached for too long; nothing was sent",
         "Check the connection, then requeue the order (the whole gate runs again) or cancel it.",
+    )
+    DISK_LOW = (
+        "DISK_LOW", ROAD, "Disk full", HOLDS, "so little disk is free that an outcome might not be recorded",
+        "Make room on the disk; the order goes on by itself.",
+    )
+    OUTCOME_UNKNOWN = (
+        "OUTCOME_UNKNOWN", ROAD, "Outcome unknown", "looked up by its tag", "the broker may or may not have taken the order",
+        "Wait: it is looked up by its tag and never sent again by itself.",
+    )
+    ABSENT_AFTER_SETTLE = (
+        "ABSENT_AFTER_SETTLE", ROAD, "Not found at the broker", "needs review", "the broker does not show the order, which proves nothing",
+        "Look into the broker's order book, then decide; the tag stays watched.",
+    )
+    TAG_TWICE = (
+        "TAG_TWICE", ROAD, "Two orders, one tag", "needs review", "the broker shows more than one order with this tag",
+        "Check the broker's order book at once.",
+    )
+    BROKER_REJECTED = (
+        "BROKER_REJECTED", ROAD, "Refused later", "refused by the broker", "the broker took the order and refused it afterwards",
+        "Read the broker's words on the order page.",
+    )
+    SESSION_ENDED = (
+        "SESSION_ENDED", ROAD, "Session ended", "ends unfilled", "the order ended with its trading session",
+        "Send it again in the next session if it is still wanted.",
+    )
+    CANCELLED_HERE = (
+        "CANCELLED_HERE", ROAD, "Cancelled before it left", ENDS, "the order was cancelled before it was sent",
+        "Nothing.",
+    )
+    HOLD_ENDED = (
+        "HOLD_ENDED", ROAD, "Hold ended", WAITS, "what held the order back has ended",
+        "Check the price, then execute or cancel it.",
     )
     MARKET_CLOSED = (
         "MARKET_CLOSED", ROAD, "Market closed", "refused by the broker", "the broker refused the order because the market is closed",

@@ -18,7 +18,10 @@ def _quick(settings):
 def _empty_cache():
     from django.core.cache import cache
 
+    from tvapp.models import DeskSettings
+
     cache.clear()
+    DeskSettings.forget()
 
 
 def pytest_sessionfinish(session):

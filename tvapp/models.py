@@ -9,6 +9,8 @@ from simple_history.models import HistoricalRecords
 from tvapp.lib import clock
 from tvapp.owned import OwnedModel
 
+KEEP_S = 1.0
+
 
 def _number(default: int, low: int, high: int, unit: str, text: str) -> models.PositiveIntegerField:
     help_text = f"{text} Unit: {unit}; {low} to {high}; default {default}."
@@ -37,6 +39,7 @@ class DeskSettings(models.Model):
     )  # fmt: skip
     version = models.PositiveIntegerField(default=1, editable=False)
     history = HistoricalRecords()
+    _kept: "tuple[float, DeskSettings | None]" = (0.0, None)
 
     class Meta:
         verbose_name = verbose_name_plural = "desk settings"
@@ -49,11 +52,21 @@ class DeskSettings(models.Model):
         self.id = 1
         self.version += 1
         super().save(*args, **kwargs)
+        type(self).forget()
 
     @classmethod
     def current(cls) -> "DeskSettings":
-        """The one row, read now (the defaults when nobody saved it yet)."""
-        return cls.objects.filter(id=1).first() or cls(id=1)
+        """The one row, at most a second old (the defaults when nobody saved it yet). Read several times on the road of each order."""
+        at, row = cls._kept
+        if row is None or clock.monotonic() - at > KEEP_S:
+            row = cls.objects.filter(id=1).first() or cls(id=1)
+            cls._kept = (clock.monotonic(), row)
+        return row
+
+    @classmethod
+    def forget(cls) -> None:
+        """The next `current` reads the row again."""
+        cls._kept = (0.0, None)
 
 
 class ApiToken(OwnedModel):

@@ -97,6 +97,7 @@ DATABASES["default"]["CONN_MAX_AGE"] = None
 DATABASES["default"]["ATOMIC_REQUESTS"] = False  # with IMMEDIATE every GET would take the write lock
 ON_SQLITE = "sqlite" in DATABASES["default"]["ENGINE"]
 if ON_SQLITE:
+    DATABASES["default"]["ENGINE"] = "tvapp.sqlite"
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": env.int("TVAPP_DB_WAIT", 10),  # the web process sets 2 before this line is read

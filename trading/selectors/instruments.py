@@ -9,9 +9,7 @@ from django.db.models import Q
 from brokers.models import BrokerAccount, Environment, Instrument
 from trading.domain import symbols
 from trading.domain.signal import Signal as Parsed
-from trading.domain.symbols import Form, SymbolQuery
-
-PROVISIONAL_EXCHANGES = ("NSE", "BSE")
+from trading.domain.symbols import SymbolQuery
 
 
 @dataclass(frozen=True)
@@ -49,8 +47,7 @@ def _usable(row: Instrument, note: str) -> Found:
 
 def _may_be_provisional(query: SymbolQuery, account: BrokerAccount, reason: str) -> bool:
     """A fresh paper desk has no instrument list; a plain share on NSE or BSE is traded with the usual tick and lot, and marked."""
-    unknown = reason == symbols.Reason.INSTRUMENT_UNKNOWN
-    return unknown and account.environment == Environment.PAPER and query.form == Form.EQUITY and query.exchanges[:1][0] in PROVISIONAL_EXCHANGES
+    return reason == symbols.Reason.INSTRUMENT_UNKNOWN and account.environment == Environment.PAPER and query.plain_equity
 
 
 def _provisional(query: SymbolQuery) -> Found:

@@ -15,13 +15,15 @@ from django.db import transaction
 from django.db.models import F
 
 from brokers import registry
+from brokers.base import Adapter
 from brokers.errors import Ambiguous, AuthExpired, BrokerError, RateLimited, Rejected, Unavailable
 from brokers.models import BrokerAccount
-from brokers.types import Instrument, Kind, OrderKey, OrderRequest, OrderType, Product, Side, Validity
+from brokers.types import Instrument, Kind, OrderKey, OrderRequest, OrderType, PlaceAck, Product, Side, Validity
+from risk.codes import Code
 from risk.models import Decision, RiskLedger, Verdict
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
-from trading.models import AttemptKind, AttemptOutcome, Level, Order, OrderAttempt, Pending
+from trading.models import AttemptKind, AttemptOutcome, Level, Mode, Order, OrderAttempt, Pending
 from trading.selectors.snapshot import scopes
 from trading.services import advice, halt, health, orders, recover, sync, sysevents
 from tvapp.lib import clock, crash, log
@@ -91,11 +93,11 @@ class Claimed:
 def claim(order_id: int) -> Claimed | None:
     """One transaction: bump the ledgers, ask the gate with authority, move to SENDING with the attempt. None: not ours, or stopped."""
     with transaction.atomic():
-        order = _read(order_id)
-        if order is None:
+        key = Order.objects.only("account_id", "strategy_id").filter(pk=order_id).first()
+        if key is None:
             return None
-        _bump(scopes(order))
-        order = _read(order_id)  # read again behind the ledgers: what a parallel claim reserved is visible now
+        _bump(scopes(key))
+        order = _read(order_id)  # behind the ledgers, so that what a parallel claim reserved is visible
         if order is None or order.status != State.QUEUED or _disk_low(order):
             return None
         decision = advice.decide(order)
@@ -125,11 +127,20 @@ def _stop(order: Order, decision: Decision) -> None:
     facts = {"verdict": decision.verdict, "decision": decision, "starts": 0}
     if decision.verdict == Verdict.DEFER:
         to, text = State.HELD, f"On hold: {decision.sentence}"
-    elif decision.code == "SIGNAL_TOO_OLD":
+    elif decision.code == Code.SIGNAL_TOO_OLD and decision.order_class == "EXIT":
+        return _ask_about_exit(order, decision)
+    elif decision.code == Code.SIGNAL_TOO_OLD:
         to, text = State.STALE, f"Not sent: {decision.sentence}"
     else:
         to, text = State.REJECTED_RISK, f"Never left the desk. {decision.sentence}"
     orders.move(order, to, code=decision.code, text=text, actor="risk gate", data={"decision": decision.pk}, **facts)
+
+
+def _ask_about_exit(order: Order, decision: Decision) -> None:
+    """An exit is never thrown away for its age: it waits for a person, with a notice."""
+    text = f"{decision.sentence}. It would close a position, so it waits for your decision."
+    orders.move(order, State.WAITING, code=decision.code, text=text, actor="risk gate", mode=Mode.MANUAL, decision=decision)
+    sysevents.record("risk", decision.code, f"Order {order.pk} waits: {text}", level=Level.WARNING, owner=order.owner, order=order)
 
 
 def _commit_intent(order: Order, decision: Decision) -> Claimed | None:
@@ -196,18 +207,21 @@ def _send(claimed: Claimed) -> str:
         logger.exception("placing order %s ended in an unexpected way", order.pk)
         return _record_error(order, attempt, Ambiguous("OTHER", f"{type(exc).__name__}: {exc}", sent=None))
     crash.point("dispatch.placed")
-    _record_ack(order, attempt, ack.key, dict(ack.raw or {}))
-    if adapter.caps.ack_is_final:
-        sync.pull(order, actor=order.account.get_broker_display())
+    _record_ack(order, attempt, ack, adapter)
     return "sent"
 
 
-def _record_ack(order: Order, attempt: OrderAttempt, key: OrderKey, raw: dict[str, object]) -> None:
-    broker = order.account.get_broker_display()
+def _record_ack(order: Order, attempt: OrderAttempt, ack: PlaceAck, adapter: Adapter) -> None:
+    """SENT with the broker's id; where the ack is the truth already (paper), what it led to is read first and recorded along."""
+    broker, key = order.account.get_broker_display(), ack.key
+    report = adapter.get_order(key) if adapter.caps.ack_is_final else None
+    fills = adapter.list_fills(key) if report else ()
     with transaction.atomic():
-        _finish(attempt, AttemptOutcome.ACCEPTED, "", raw)
+        _finish(attempt, AttemptOutcome.ACCEPTED, "", dict(ack.raw or {}))
         text = f"{broker} took it as {key.broker_order_id}."
         orders.move(order, State.SENT, text=text, actor=broker, broker_order_id=key.broker_order_id)
+        if report:
+            sync.apply_report(order.pk, report, fills, actor=broker)
     crash.point("dispatch.recorded")
 
 

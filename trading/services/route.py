@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from brokers.models import BrokerAccount, Instrument
+from risk.codes import WAITS, Code
 from trading.domain import intents, orderfsm
 from trading.domain.orderfsm import State
 from trading.domain.signal import Signal as Parsed
@@ -21,33 +22,21 @@ from tvapp.models import DeskSettings
 
 ACTOR = "router"
 
-SENTENCES = {
-    "STRATEGY_UNKNOWN": "The alert names no strategy of this desk, so it waits for you.",
-    "STRATEGY_DISABLED": "The strategy is switched off, so nothing was sent.",
-    "PLATFORM_IGNORED": "The alert is meant for another platform.",
-    "REPLAYED": "The alert was taken up again by hand and waits for you.",
-    "SYMBOL_OTHER": "The strategy trades another symbol, so this waits for you.",
-    "OUTSIDE_HOURS": "The strategy is automatic only inside its hours, so this waits for you.",
-    "DELAYED_DATA": "The chart shows delayed data, so this is never sent by itself.",
-    "SENDER_POSITION_DRIFT": "The chart's position differs from the desk's, so this waits for you.",
-    "SIGNAL_IN_FUTURE": "The alert claims to have fired in the future, so this waits for you. Check the clocks.",
-    "SIGNAL_TOO_OLD": "The alert arrived too long after it fired.",
-    "NO_ACTION": "The position is already what the alert asks for.",
-    "CANCEL_DONE": "The strategy's open orders on this symbol were cancelled.",
-    "INSTRUMENT_UNKNOWN": "No instrument of this name is known, so it cannot be executed.",
-    "INSTRUMENT_AMBIGUOUS": "The name fits more than one instrument, so it cannot be executed.",
-    "INSTRUMENT_EXPIRED": "The contract has expired, so it cannot be executed.",
-    "INSTRUMENT_NOT_TRADABLE": "This is an index and cannot be traded itself.",
-    "INSTRUMENT_META_MISSING": "Tick or lot of the instrument are not known, so it cannot be executed.",
-    "QUANTITY_UNKNOWN": "The alert says no usable quantity and the strategy has none. Type one in.",
-    "ACTION_TARGET_MISMATCH": "The alert's side contradicts the position it wants to reach. Look before you send it.",
-    "BRACKET_UNSUPPORTED": "The alert carries a stop or target that cannot be placed here. It never goes without it.",
-}  # fmt: skip
+# Routing speaks about these before the gate has anything to measure.
+_EARLY = {
+    Code.STRATEGY_DISABLED: "The strategy is switched off.",
+    Code.SIGNAL_IN_FUTURE: "The alert claims to have fired in the future; check the clocks.",
+    Code.SIGNAL_TOO_OLD: "The alert arrived too long after it fired.",
+}
 
 
 def sentence(code: str) -> str:
-    """What a routing code says to a trader; empty for no code."""
-    return SENTENCES.get(code, "")
+    """What a routing code says to a trader; empty for no code, and for one that only the gate can put into words."""
+    if code not in Code.__members__:
+        return ""
+    known = Code(code)
+    text = _EARLY.get(known) or ("" if "{" in known.sentence else known.sentence[0].upper() + known.sentence[1:] + ".")
+    return text + " It waits for you." if known.effect == WAITS else text
 
 
 @dataclass(frozen=True)
@@ -71,12 +60,14 @@ class Case:
     problem: str
     strategy: Strategy | None
     found: instruments.Found
+    held: Decimal | None  # the strategy's position; None while the instrument is not known
 
 
 def place(row: Signal, parsed: Parsed, alert: Alert, account: BrokerAccount, problem: str) -> Routed:
     """Makes the order of a signal, in WAITING, QUEUED or STALE, or says why there is nothing to do."""
     found = instruments.resolve(parsed, account, clock.trading_day(alert.received_at))
-    case = Case(row, parsed, alert, account, problem, alert.strategy, found)
+    held = _position(alert.strategy, account, found.instrument, _product(alert.strategy, parsed)) if found.instrument else None
+    case = Case(row, parsed, alert, account, problem, alert.strategy, found, held)
     plan = _plan(case)
     if plan.action == intents.PlanAction.CANCEL:
         return _cancel(case)
@@ -98,16 +89,21 @@ def check_values(parsed: Parsed) -> None:
 def _plan(case: Case) -> intents.Plan:
     strategy, instrument = case.strategy, case.found.instrument
     sizing = intents.Sizing(SizingMethod(strategy.sizing) if strategy else SizingMethod.FROM_SIGNAL, strategy.sizing_value if strategy else None)
-    held = _position(case) if instrument else Decimal(0)
     return intents.plan(
         case.parsed,
-        position=held,
-        sellable=max(held, Decimal(0)),
+        position=case.held,
+        sellable=_sellable(case) if instrument else None,
         lot=instrument.lot if instrument else None,
         tick=instrument.tick if instrument else None,
         sizing=sizing,
         defaults=_defaults(case),
     )
+
+
+def _sellable(case: Case) -> Decimal:
+    """What the account holds of it over all strategies: shares bought elsewhere may be sold, too."""
+    rows = Position.objects.filter(account=case.account, instrument=case.found.instrument, product=_product(case.strategy, case.parsed))
+    return max(sum(rows.values_list("quantity", flat=True), Decimal(0)), Decimal(0))
 
 
 def _defaults(case: Case) -> intents.Defaults:
@@ -116,22 +112,19 @@ def _defaults(case: Case) -> intents.Defaults:
     return intents.Defaults(case.strategy.default_product, case.strategy.product_from_signal, case.strategy.default_order_type)
 
 
-def _default_product(case: Case) -> SignalProduct:
-    return SignalProduct(case.strategy.default_product) if case.strategy else SignalProduct.MIS
+def _product(strategy: Strategy | None, parsed: Parsed) -> str:
+    """The product the order will have: the alert's where the strategy lets it speak, else the default."""
+    free = strategy is None or strategy.product_from_signal
+    return str(parsed.product if free and parsed.product else strategy.default_product if strategy else SignalProduct.MIS)
 
 
-def _product(case: Case) -> str:
-    free = case.strategy is None or case.strategy.product_from_signal
-    return str(case.parsed.product if free and case.parsed.product else _default_product(case))
-
-
-def _position(case: Case) -> Decimal:
+def _position(strategy: Strategy | None, account: BrokerAccount, instrument: Instrument, product: str) -> Decimal:
     """This strategy's signed position on the instrument, with what its live orders may still fill."""
-    key = {"account": case.account, "instrument": case.found.instrument, "product": _product(case)}
-    book = positions.book_of(case.strategy.pk if case.strategy else None)
+    key = {"account": account, "instrument": instrument, "product": product}
+    book = positions.book_of(strategy.pk if strategy else None)
     held = Position.objects.filter(**key, book=book).values_list("quantity", flat=True).first() or Decimal(0)
     working = [State.QUEUED, *orderfsm.MAYBE_LIVE, *orderfsm.LIVE]
-    live = Order.objects.filter(**key, strategy=case.strategy, status__in=working).values_list("side", "quantity", "filled_quantity")
+    live = Order.objects.filter(**key, strategy=strategy, status__in=working).values_list("side", "quantity", "filled_quantity")
     return held + sum(((q - f) * (1 if side == "BUY" else -1) for side, q, f in live if q is not None), Decimal(0))
 
 
@@ -219,9 +212,9 @@ def _too_old(case: Case, now: datetime, *, auto: bool) -> bool:
 
 def _drifted(case: Case) -> bool:
     """The sender said what it held before, and the desk holds something else; a hold only where the strategy wants one."""
-    if case.found.instrument is None or case.strategy is None:
+    if case.held is None or case.strategy is None:
         return False
-    said = intents.sender_drift(case.parsed, _position(case))
+    said = intents.sender_drift(case.parsed, case.held)
     if not said:
         return False
     text = f"{case.strategy.name}, {case.alert.symbol}: {said}"
@@ -236,7 +229,8 @@ def _text(case: Case, plan: intents.Plan, status: State, code: str, now: datetim
     if status == State.QUEUED:
         return f"Released by {case.strategy}: the strategy is automatic.{notes}"
     if code:
-        return f"{sentence(code) or code}{notes}"
+        said = case.found.note if case.found.instrument is None and code == case.found.reason else sentence(code)
+        return f"{said}{notes}".strip() or code
     return f"Waits for your decision: {case.strategy} is manual.{notes}"
 
 

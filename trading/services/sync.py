@@ -7,6 +7,7 @@ from decimal import Decimal
 from django.db import transaction
 
 from brokers import registry
+from brokers.base import Adapter
 from brokers.errors import BrokerError
 from brokers.models import BrokerAccount
 from brokers.types import Fill as BrokerFill
@@ -137,10 +138,16 @@ def sync_account(account_id: int) -> str:
     by_order: dict[str, list[BrokerFill]] = {}
     for fill in fills:
         by_order.setdefault(fill.broker_order_id, []).append(fill)
-    return f"{_apply_all(account, reports, by_order)} changed"
+    return f"{_apply_all(account, adapter, reports, by_order)} changed"
 
 
-def _apply_all(account: BrokerAccount, reports: Iterable[OrderReport], fills: dict[str, list[BrokerFill]]) -> int:
+def _fills_of(adapter: Adapter, report: OrderReport, today: dict[str, list[BrokerFill]]) -> Iterable[BrokerFill]:
+    """The day's fills of an order; an order from an earlier day has more, and those are asked for."""
+    found = today.get(report.key.broker_order_id, [])
+    return found if sum((f.quantity for f in found), Decimal(0)) >= report.filled else adapter.list_fills(report.key)
+
+
+def _apply_all(account: BrokerAccount, adapter: Adapter, reports: Iterable[OrderReport], fills: dict[str, list[BrokerFill]]) -> int:
     open_states = [*orderfsm.LIVE, State.UNKNOWN, State.NEEDS_REVIEW]
     ours = dict(Order.objects.filter(account=account, status__in=open_states).values_list("tag", "id"))
     changed = 0
@@ -150,7 +157,7 @@ def _apply_all(account: BrokerAccount, reports: Iterable[OrderReport], fills: di
             continue
         cid = Order.objects.values_list("correlation_id", flat=True).get(pk=order_id)
         with log.bound(cid):
-            changed += apply_report(order_id, report, fills.get(report.key.broker_order_id, []))
+            changed += apply_report(order_id, report, _fills_of(adapter, report, fills))
     return changed
 
 

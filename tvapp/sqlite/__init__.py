@@ -1,0 +1,1 @@
+"""SQLite with an orderly queue in front of its one writer."""
