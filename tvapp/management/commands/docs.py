@@ -23,7 +23,7 @@ class Command(BaseCommand):
 
     def handle(self, *args, **options):
         root = Path(settings.BASE_DIR)
-        stale = [file for file in sorted((root / "docs").rglob("*.md")) if renewed(file) != file.read_text()]
+        stale = [file for file in sorted([*root.glob("*.md"), *root.glob("docs/**/*.md")]) if renewed(file) != file.read_text()]
         names = ", ".join(str(file.relative_to(root)) for file in stale)
         if options["check"] and stale:
             raise CommandError(f"Out of date: {names}. Run manage.py docs.")
@@ -54,6 +54,24 @@ def risk_codes() -> str:
     from risk import codes
 
     return codes.table()
+
+
+def alert_message() -> str:
+    from trading.models import Strategy
+    from trading.services import strategies
+
+    return f"```json\n{strategies.alert_message(Strategy(name='demo-auto'))}\n```\n"
+
+
+def crash_points() -> str:
+    """Every named crash point by file, in the order of the code."""
+    lines = []
+    for room in ROOMS:
+        for file in sorted(Path(settings.BASE_DIR, room).rglob("*.py")):
+            names = [re.sub(r"\{.*?\}", "<state>", name) for name in re.findall(r"crash\.point\(f?\"([^\"]+)\"\)", file.read_text())]
+            if names:
+                lines.append(f"| `{file.relative_to(settings.BASE_DIR)}` | {', '.join(f'`{name}`' for name in names)} |")
+    return "\n".join(["| file | crash points |", "|---|---|", *lines]) + "\n"
 
 
 # ---------------------------------------------------------------------------- settings
@@ -119,6 +137,8 @@ def _facts(action: argparse.Action) -> dict[str, object]:
 PARTS: dict[str, Callable[[], str]] = {
     "order-states": order_states,
     "risk-codes": risk_codes,
+    "alert-message": alert_message,
+    "crash-points": crash_points,
     "environment": environment,
     "desk-settings": desk_settings,
     "commands": commands,
