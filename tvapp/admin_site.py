@@ -1,6 +1,12 @@
-"""The admin in the product's words. Everybody who may sign in may enter; rows and permissions decide what they find."""
+"""The admin in the product's words. Everybody with a role may enter; rows and permissions decide what they find."""
 
+from django.conf import settings
 from django.contrib.admin import AdminSite
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 
 
 class DeskAdminSite(AdminSite):
@@ -9,3 +15,12 @@ class DeskAdminSite(AdminSite):
     index_title = "Settings"
     site_url = "/"
     enable_nav_sidebar = True
+
+    def login(self, request: HttpRequest, extra_context: object = None) -> HttpResponse:
+        """There is one sign-in page, so that one limit on attempts guards it."""
+        index = reverse("admin:index")
+        if self.has_permission(request):
+            return HttpResponseRedirect(index)
+        if request.user.is_authenticated:
+            raise PermissionDenied
+        return redirect_to_login(request.GET.get(REDIRECT_FIELD_NAME, index), settings.LOGIN_URL)

@@ -485,3 +485,15 @@ def test_it_pages_through_a_capped_list():
         strategy_of(user, f"s{number}")
     pages = CappedPaginator(rows, 2)
     assert (pages.count, pages.num_pages, len(pages.page(3).object_list)) == (5, 3, 1)
+
+
+# ---------------------------------------------------------------------------- the door
+def test_it_signs_nobody_in_by_a_door_of_its_own(client, boss):
+    answer = client.post("/admin/login/?next=/admin/trading/", {"username": "boss", "password": "a-long-Passw0rd"})
+    assert answer.url == "/login/?next=/admin/trading/"
+    assert client.get("/admin/").status_code == 302
+
+
+def test_it_tells_somebody_without_a_role_instead_of_sending_them_round(client):
+    client.force_login(User.objects.create_user("nobody"))
+    assert client.get("/admin/", follow=True).status_code == 403
