@@ -1,0 +1,147 @@
+"""The real desk as processes: supervisor, web, clusters and sweeper on a home of their own, talked to over HTTP only."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET, PASSWORD = "process-secret-1", "process-Passw0rd-1"
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def parallel(function, items, workers=16) -> list:
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(function, items))
+
+
+class RunningDesk:
+    """One home on one port; may be started more than once."""
+
+    def __init__(self):
+        self.home, self.port = tempfile.mkdtemp(prefix="tvapp-process-"), free_port()
+        self.process: subprocess.Popen | None = None
+        self.token = ""
+
+    def start(self) -> "RunningDesk":
+        gone = ("TVAPP_TEST", "TVAPP_CRASH_AT", "TVAPP_TIME_SCALE", "DJANGO_SETTINGS_MODULE", "DATABASE_URL")
+        env = {k: v for k, v in os.environ.items() if k not in gone}
+        env |= {"TVAPP_HOME": self.home, "PORT": str(self.port), "TRADINGVIEW_WEBHOOK_SECRET": SECRET, "LOG_LEVEL": "WARNING"}
+        env |= {"TVAPP_ADMIN_USERNAME": "admin", "TVAPP_ADMIN_PASSWORD": PASSWORD}
+        self.log = open(Path(self.home) / "run.log", "ab")  # noqa: SIM115 - lives as long as the process
+        command = [sys.executable, "-m", "tvapp.supervisor"]
+        self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
+        self.wait(lambda: self.call("GET", "/health")[1]["status"] == "ok", 40, "health is ok")
+        self.token = self.call("POST", "/api/auth/login", {"username": "admin", "password": PASSWORD})[1]["token"]
+        return self
+
+    def call(self, method: str, path: str, body=None) -> tuple[int, dict]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)
+        headers = {"Content-Type": "application/json", **({"Authorization": f"Token {self.token}"} if self.token else {})}
+        connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+        answer = connection.getresponse()
+        data = answer.read()
+        connection.close()
+        return answer.status, json.loads(data or b"{}")
+
+    def alert(self, key: str, strategy: str = "demo-auto", symbol: str = "NSE:INFY") -> tuple[int, dict]:
+        trade = {"order_action": "BUY", "quantity": 1, "price": 1500, "product": "CNC"}
+        body = {"secret": SECRET, "platform": "TRADINGVIEW", "strategy_name": strategy, "symbol": symbol, "idempotency_key": key, "trade_details": trade}
+        return self.call("POST", "/webhook/tradingview", body)
+
+    def persistent_alert(self, key: str, seconds: float = 15) -> dict:
+        """Sends as TradingView does: again after a passing fault, until it is acknowledged."""
+        end = time.monotonic() + seconds
+        while True:
+            with suppress(OSError, http.client.HTTPException, ValueError):
+                status, body = self.alert(key)
+                if status in (200, 201):
+                    return body
+            if time.monotonic() > end:
+                raise AssertionError(f"alert {key} was not acknowledged within {seconds} s")
+            time.sleep(0.2)
+
+    def orders(self, **query) -> list[dict]:
+        found, path = [], "/api/orders?limit=200&" + "&".join(f"{k}={v}" for k, v in query.items())
+        while path:
+            status, body = self.call("GET", path)
+            assert status == 200, body
+            found += body["results"]
+            following = urlsplit(body["next"]) if body["next"] else None
+            path = f"{following.path}?{following.query}" if following else None
+        return found
+
+    def wait(self, true, seconds: float, what: str) -> None:
+        end = time.monotonic() + seconds
+        while True:
+            with suppress(OSError, http.client.HTTPException, ValueError, KeyError):
+                if true():
+                    return
+            if self.process.poll() is not None:
+                raise AssertionError(f"the desk ended: {self.tail()}")
+            if time.monotonic() > end:
+                raise AssertionError(f"not within {seconds} s: {what}\n{self.tail()}")
+            time.sleep(0.05)
+
+    def wait_filled(self, ids: set[int], seconds: float) -> None:
+        self.wait(lambda: ids <= {o["id"] for o in self.orders(status="COMPLETE")}, seconds, f"{len(ids)} orders are filled")
+
+    def tail(self) -> str:
+        return (Path(self.home) / "run.log").read_bytes()[-2000:].decode("utf-8", "replace")
+
+    def pids(self) -> dict[int, str]:
+        """Every process of this home, by pid, with its command line."""
+        found, mark = {}, f"TVAPP_HOME={self.home}".encode()
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            with suppress(OSError):
+                if mark in (entry / "environ").read_bytes().split(b"\0"):
+                    found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return found
+
+    def below(self) -> dict[int, str]:
+        return {pid: line for pid, line in self.pids().items() if pid != self.process.pid}
+
+    def kill_everything_below(self) -> None:
+        for pid in self.below():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def stop(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(15)
+
+    def close(self) -> None:
+        for pid in self.pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.log.close()
+
+
+@contextmanager
+def running_desk():
+    import shutil
+
+    desk = RunningDesk()
+    try:
+        yield desk.start()
+        desk.stop()
+    finally:
+        desk.close()
+        shutil.rmtree(desk.home, ignore_errors=True)
