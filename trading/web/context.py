@@ -1,5 +1,68 @@
-"""What every page's frame needs: the mode, the queue's count, the kill switch."""
+"""What every page's frame needs: the mode, the queue's count, the kill switch, the navigation. Read only when a template asks."""
+
+from collections.abc import Mapping
+
+from django.db import DatabaseError
+from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
+
+from risk.models import TradingMode, TradingState
+from trading.selectors import queue
+from tvapp.lib import clock
+from tvapp.owned import may_see_all
+from tvapp.people.roles import VIEWER, role_of
+
+# (URL name, word, icon, path it is the current page of)
+PAGES = (
+    ("desk:dashboard", "Dashboard", "home", "/"),
+    ("desk:queue", "Queue", "inbox", "/queue"),
+    ("desk:orders", "Orders", "list", "/orders"),
+    ("desk:alerts", "Alerts", "bell", "/alerts"),
+    ("admin:index", "Settings", "gear", "/admin/"),
+)
 
 
 def desk(request) -> dict[str, object]:
-    return {}
+    """`desk` for templates; nothing of it is computed before it is used, so that an error page costs nothing and cannot fail here."""
+    return {"desk": SimpleLazyObject(lambda: _desk(request))}
+
+
+def may_act(user) -> bool:
+    """Viewers look; they do not act."""
+    return bool(user.is_active) and role_of(user) != VIEWER
+
+
+def _desk(request) -> Mapping[str, object]:
+    frame: dict[str, object] = {"now": clock.now(), "signed_in": False, "nav": _nav(request.path), "stop": None, "waiting": 0, "mode": "paper"}
+    try:
+        return frame | _of_user(getattr(request, "user", None))
+    except DatabaseError:  # the page that says so must still be drawn
+        return frame
+
+
+def _of_user(user) -> Mapping[str, object]:
+    if user is None or not user.is_authenticated:
+        return {}
+    return {
+        "signed_in": True, "user": user, "initials": _initials(user), "may_act": may_act(user), "may_release": may_see_all(user),
+        "stop": _stop(), "waiting": queue.count(user),
+    }  # fmt: skip
+
+
+def _stop() -> TradingState | None:
+    """The desk-wide state row while trading is stopped."""
+    return TradingState.objects.filter(scope="GLOBAL").exclude(state=TradingMode.ACTIVE).first()
+
+
+def _nav(path: str) -> list[Mapping[str, object]]:
+    return [{"url": reverse(name), "word": word, "icon": icon, "here": _is_here(path, root)} for name, word, icon, root in PAGES]
+
+
+def _is_here(path: str, root: str) -> bool:
+    return path == root or (root != "/" and path.startswith(root if root.endswith("/") else f"{root}/"))
+
+
+def _initials(user) -> str:
+    names = [user.first_name, user.last_name]
+    letters = "".join(n[:1] for n in names if n) or user.get_username()[:2]
+    return letters.upper()

@@ -1,0 +1,145 @@
+"""One row of the queue, ready for its template: what would be sent, what it is worth, what the risk check says, and what may be done."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from risk.models import Decision
+from trading.domain import orderfsm
+from trading.domain.orderfsm import State
+from trading.models import Order, OrderType
+from trading.selectors import queue
+from trading.services.advice import advise
+from trading.templatetags.desk import clock_face, money, price, qty, seconds_since, type_word
+from trading.web.verdict import Shown, blocked, shown
+from tvapp.models import DeskSettings
+
+LATE_WITHIN_S = 60
+
+
+@dataclass(frozen=True)
+class QueueRow:
+    """A WAITING order with the gate's advice. `final` is what would be sent, `reason` why Execute is off (empty: it is on)."""
+
+    order: Order
+    decision: Decision | None
+    verdict: Shown
+    since: datetime
+    late: str
+    final: Decimal | None
+    value: Decimal | None
+    reason: str
+
+    @property
+    def cut(self) -> bool:
+        """Whether the risk check would send less than was asked."""
+        return self.final is not None and self.final != self.order.quantity
+
+    @property
+    def price_word(self) -> str:
+        return "Market" if self.order.order_type == OrderType.MARKET else price(queue.unit_price(self.order), self.order.instrument)
+
+    @property
+    def price_note(self) -> str:
+        return "" if self.order.order_type == OrderType.MARKET else type_word(self.order.order_type)
+
+    @property
+    def price_line(self) -> str:
+        """`MIS · trigger 1,012.40`, `CNC · LTP 912.35`, or that there is no price yet."""
+        order, quote = self.order, queue.quote_of(self.order)
+        if order.order_type == OrderType.SL:
+            return f"{order.product} · trigger {price(order.trigger_price, order.instrument)}"
+        if quote:
+            return f"{order.product} · LTP {price(quote.ltp, order.instrument)}"
+        if order.ref_price:
+            return f"{order.product} · alert {price(order.ref_price, order.instrument)}"
+        return f"{order.product} · no price yet"
+
+    @property
+    def place(self) -> str:
+        return place(self.order)
+
+    @property
+    def lots(self) -> str:
+        return lots(self.order, self.final if self.cut else self.order.quantity)
+
+    @property
+    def ask(self) -> str:
+        """Buy 67 RELIANCE: how a button names the order."""
+        return f"{self.order.side.lower()} {qty(self.final or self.order.quantity)} {self.order.tradingsymbol}"
+
+
+def place(order: Order) -> str:
+    """`NSE · Equity`, and where it came from when TradingView calls it differently: `NSE · from NSE:M_M`."""
+    known = order.instrument
+    came = order.tv_symbol and order.tv_symbol.upper() not in (order.symbol.upper(), order.tradingsymbol.upper())
+    kind = f"from {order.tv_symbol}" if came else known.get_kind_display() if known else "not in the instrument list"
+    return f"{order.exchange} · {kind}" if order.exchange else kind
+
+
+def lots(order: Order, quantity: Decimal | None) -> str:
+    """`2 lots × 65` for what is traded in lots, else nothing."""
+    lot = order.instrument.lot if order.instrument_id else None
+    if not lot or lot == 1 or not quantity:
+        return ""
+    count = quantity / lot
+    return f"{qty(count)} {'lot' if count == 1 else 'lots'} × {qty(lot)}"
+
+
+def row(order: Order, now: datetime, desk: DeskSettings) -> QueueRow:
+    """The row of one order; asks the gate once."""
+    since = queue.since(order)
+    short, reason = _unsendable(order)
+    decision = None if reason else advise(order, now)
+    verdict = shown(decision) if decision else blocked(short, reason)
+    if decision and not verdict.sendable:
+        reason = verdict.full
+    final = decision.final if decision and verdict.sendable else order.quantity
+    return QueueRow(order, decision, verdict, since, _late(since, now, desk), final, queue.value(order, final), reason)
+
+
+def _unsendable(order: Order) -> tuple[str, str]:
+    """Why the gate need not even be asked, short and in full; empty when it must be."""
+    if order.instrument_id is None:
+        return "Not in the instrument list", order.why or f"{order.tradingsymbol} is not in the instrument list, so it cannot be sent."
+    if order.quantity is None:
+        return "No quantity: edit it and say how many", "No quantity is known: edit the order and say how many."
+    return "", ""
+
+
+def _late(since: datetime, now: datetime, desk: DeskSettings) -> str:
+    """`0:43 left` in the last minute before a row is marked old, then `old`; empty while it is fresh."""
+    left = desk.alert_old_manual_min * 60 - seconds_since(since, now)
+    if left > LATE_WITHIN_S:
+        return ""
+    return f"{clock_face(left)} left" if left > 0 else "old"
+
+
+def rows(orders: Iterable[Order], now: datetime, verdict: str = "") -> list[QueueRow]:
+    """The rows of these orders; `verdict` keeps only one kind of chip."""
+    desk = DeskSettings.current()
+    made = [row(order, now, desk) for order in orders]
+    return [r for r in made if r.verdict.kind == verdict] if verdict else made
+
+
+def facts(shown_rows: Iterable[QueueRow], now: datetime) -> Mapping[str, object]:
+    """The figures of the page head: oldest, all buys together, exits waiting."""
+    kept = list(shown_rows)
+    oldest = min(kept, key=lambda r: r.since, default=None)
+    exits = [r.order.tradingsymbol for r in kept if r.order.reduce_only]
+    buys = sum((r.value or Decimal(0) for r in kept if r.order.side == "BUY"), Decimal(0))
+    return {"oldest": oldest, "buys": money(buys, 0), "exits": len(exits), "exit_symbols": ", ".join(dict.fromkeys(exits))[:40]}
+
+
+def actions(order: Order) -> frozenset[str]:
+    """What a person may do with an order now: execute, edit, cancel, back, resubmit."""
+    state = State(order.status)
+    possible = {
+        "execute": state == State.WAITING,
+        "edit": state in orderfsm.EDITABLE,
+        "cancel": state in orderfsm.CANCEL_HERE or (state in orderfsm.LIVE and not order.pending_action),
+        "back": state in (State.HELD, State.QUEUED),
+        "resubmit": state in (State.REJECTED_RISK, State.STALE, State.FAILED),
+    }
+    return frozenset(name for name, yes in possible.items() if yes)
