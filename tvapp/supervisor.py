@@ -144,10 +144,10 @@ class Supervisor:
         self.groups = [Group(child, self._lifeline) for child in children]
         self.signals = 0
         self._wake, self._waker = socket.socketpair()
+        self._wake.setblocking(False)
+        self._waker.setblocking(False)
 
     def listen_to_signals(self) -> None:
-        for end in (self._wake, self._waker):
-            end.setblocking(False)
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._told_to_stop)

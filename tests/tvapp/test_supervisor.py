@@ -4,11 +4,13 @@ Real processes, small ones: a `desk` of dummy children stands in for the web ser
 """
 
 import contextlib
+import http.server
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -176,6 +178,99 @@ def test_it_pauses_longer_for_each_crash_and_never_over_its_limit():
     assert group.pause() == 0.0
 
 
+class TestLoop:
+    """The same loop inside this process, stopped by a timer that does what a signal does."""
+
+    def _run(self, children, seconds: float = 0.6) -> supervisor.Supervisor:
+        keeper = supervisor.Supervisor(children)
+        threading.Timer(seconds, keeper._told_to_stop).start()
+        keeper.run()
+        keeper.stop()
+        return keeper
+
+    def test_it_starts_the_others_when_one_cannot_be_started(self, tmp_path):
+        mark = tmp_path / "mark"
+        self._run([supervisor.Child("web", ["/no/such/program"]), supervisor.Child("sweeper", ["touch", str(mark)])])
+        assert mark.exists()
+
+    def test_it_starts_again_what_ended_by_itself(self, tmp_path):
+        count = tmp_path / "count"
+        self._run([supervisor.Child("sweeper", ["sh", "-c", f"echo x >> {count}"], fragile=True, nice=5)])
+        assert count.read_text().count("x") >= 2
+
+    def test_it_gives_each_child_its_environment_and_files(self, tmp_path):
+        seen = tmp_path / "seen"
+        with (tmp_path / "given").open("w") as given:
+            script = f"echo $Q_CLUSTER_NAME > {seen}; echo here > /dev/fd/{given.fileno()}; sleep 60"
+            self._run([supervisor.Child("batch", ["sh", "-c", script], {"Q_CLUSTER_NAME": "batch"}, fds=(given.fileno(),))])
+        assert (seen.read_text(), (tmp_path / "given").read_text()) == ("batch\n", "here\n")
+
+    @pytest.mark.parametrize(("script", "answer"), [("exit 0", True), ("exit 3", False)])
+    def test_it_waits_for_the_preparation(self, script, answer):
+        assert supervisor.Supervisor([]).run_once(supervisor.Child("prepare", ["sh", "-c", script])) is answer
+
+    def test_it_prepares_again_when_the_preparation_was_killed(self, tmp_path):
+        script = f"if test -e {tmp_path}/again; then exit 0; fi; touch {tmp_path}/again; kill -9 $$"
+        assert supervisor.Supervisor([]).run_once(supervisor.Child("prepare", ["sh", "-c", script]))
+
+
+class TestHealth:
+    """What the desk says about itself, asked as a load balancer would."""
+
+    @pytest.fixture
+    def answering(self):
+        servers = []
+
+        def serve(status: int, body: str) -> int:
+            class Answer(http.server.BaseHTTPRequestHandler):
+                def do_GET(self):
+                    self.send_response(status)
+                    self.end_headers()
+                    self.wfile.write(body.encode())
+
+                def log_message(self, *args):
+                    pass
+
+            servers.append(http.server.HTTPServer(("127.0.0.1", 0), Answer))
+            threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+            return servers[-1].server_port
+
+        yield serve
+        for server in servers:
+            server.shutdown()
+            server.server_close()
+
+    @pytest.mark.parametrize(
+        ("status", "body", "word"),
+        [
+            (200, '{"status": "ok"}', "ok"),
+            (200, '{"status": "degraded"}', "degraded"),
+            (503, '{"status": "down"}', "down"),
+            (200, "<html>", "down"),
+            (301, "", "ok"),
+        ],
+    )
+    def test_it_understands_the_answer(self, answering, status, body, word):
+        assert supervisor.health("127.0.0.1", answering(status, body)) == word
+
+    def test_it_takes_silence_for_down(self):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        assert supervisor.health("127.0.0.1", port) == "down"
+
+    def test_it_prints_the_address_once_the_desk_answers(self, answering, capsys, monkeypatch, tmp_path):
+        monkeypatch.setenv("TVAPP_HOME", str(tmp_path))
+        port = answering(200, '{"status": "degraded"}')
+        supervisor.announce("127.0.0.1", port)
+        assert f"http://127.0.0.1:{port}" in capsys.readouterr().out
+
+    def test_it_tells_a_container_how_the_desk_is(self, answering, capsys, monkeypatch, tmp_path):
+        monkeypatch.setenv("TVAPP_HOME", str(tmp_path))
+        monkeypatch.setenv("PORT", str(answering(503, "")))
+        assert supervisor.main(["--health"]) == 1
+        assert capsys.readouterr().out == "down\n"
+
+
 class TestBeat:
     """A group that runs and does nothing is found by its silence."""
 
@@ -312,6 +407,19 @@ class TestStart:
         monkeypatch.setenv(name, value)
         with pytest.raises(supervisor.CannotStart, match=words):
             supervisor.take_over()
+
+    def test_it_only_looks_when_asked_to_check(self, monkeypatch, place):
+        monkeypatch.setenv("PORT", "0")
+        assert supervisor.main(["--check"]) == 0
+
+    def test_it_says_that_small_ports_need_rights(self):
+        advice = supervisor._port_advice("127.0.0.1", 80, PermissionError(13, "Permission denied"))
+        assert "above 1023" in advice
+
+    def test_it_consists_of_web_orders_sweeper_and_batch(self):
+        children = {child.name: child for child in supervisor.desk(7)}
+        assert list(children) == ["web", "orders", "sweeper", "batch"]
+        assert (children["web"].fds, children["orders"].fragile, children["orders"].beat_owed) == ((7,), True, True)
 
     def test_it_takes_the_port_from_the_env_file(self, place, monkeypatch):
         monkeypatch.delenv("PORT", raising=False)
