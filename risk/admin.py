@@ -24,7 +24,10 @@ class LimitsForm(OwnedForm):
         super().__init__(*args, **kwargs)
         if self.instance.pk is None:
             self.instance.scope = Scope.ACCOUNT
+        if "allow_short_selling" in self.fields:
+            self.fields["allow_short_selling"].widget.choices = [("unknown", "Nothing said here"), ("true", "Yes"), ("false", "No")]
         if "account" in self.fields:
+            self.fields["account"].help_text = "Every order on this account meets these limits. A strategy's own limits are set from its page."
             self.fields["account"].required = True
             self.fields["account"].queryset = BrokerAccount.objects.for_user(self.user).filter(limits=None)
 

@@ -18,10 +18,31 @@ for model in (Group, User, Schedule, OrmQ, Success, Failure):
     admin.site.unregister(model)
 
 
+class DeskSettingsForm(forms.ModelForm):
+    class Meta:
+        labels = {
+            "alert_age_auto_s": "Oldest automatic alert",
+            "alert_old_manual_min": "Waiting alert is old after",
+            "alert_dead_manual_h": "Waiting alert is dead after",
+            "future_skew_s": "Furthest time ahead",
+            "duplicate_body_s": "Equal bodies are repeats within",
+            "rejected_keep_days": "Refused alerts are kept",
+            "secret_grace_h": "Old secret works for",
+            "lease_s": "Sending may take",
+            "max_starts": "Starts without an end",
+            "retry_window_s": "Tried again for",
+            "sync_live_s": "Broker's book is read every",
+            "max_quote_age_s": "Oldest price that fills",
+            "min_free_disk_mb": "Free disk needed",
+            "market_buffer_pct": "Reserve for market orders",
+        }
+
+
 @admin.register(DeskSettings)
 class DeskSettingsAdmin(SuperuserMixin, HistoryAdmin, DeskAdmin):
     """One row, so the list leads straight to it."""
 
+    form = DeskSettingsForm
     fieldsets = [
         ("How old an alert may be", {"fields": ["alert_age_auto_s", "alert_old_manual_min", "alert_dead_manual_h", "future_skew_s"]}),
         ("Repeats and refused alerts", {"fields": ["duplicate_body_s", "rejected_keep_days"]}),
@@ -36,9 +57,13 @@ class DeskSettingsAdmin(SuperuserMixin, HistoryAdmin, DeskAdmin):
     def has_delete_permission(self, request, obj=None):
         return False
 
+    def get_object(self, request, object_id, from_field=None):
+        if self.has_view_permission(request):
+            DeskSettings.objects.get_or_create(id=1)  # nobody saved it yet: the defaults
+        return super().get_object(request, object_id, from_field)
+
     def changelist_view(self, request, extra_context=None):
         if self.has_view_permission(request):
-            DeskSettings.objects.get_or_create(id=1)
             return HttpResponseRedirect(reverse("admin:tvapp_desksettings_change", args=[1]))
         return super().changelist_view(request, extra_context)
 

@@ -1,7 +1,9 @@
 """What the admin pages share: rows limited to their owner, choices limited to the same owner's rows, read-only pages, and lists that stay
 fast with a million rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from functools import cache
 
 from django import forms
 from django.contrib import admin
@@ -11,6 +13,7 @@ from django.db import models
 from django.utils.functional import cached_property
 from simple_history.admin import SimpleHistoryAdmin
 
+from tvapp.lib.money import plain
 from tvapp.owned import may_see_all
 
 PAGES_AT_MOST = 20
@@ -48,12 +51,41 @@ class OwnedForm(forms.ModelForm):
                 field.queryset = rows.filter(owner=self.instance.owner_id)
 
 
+class PlainDecimalField(forms.DecimalField):
+    """Shows `500`, not `500.00000000`."""
+
+    def prepare_value(self, value):
+        return plain(value) if isinstance(value, Decimal) else value
+
+
+@cache
+def number(name: str) -> Callable[[models.Model], str]:
+    """A column that shows the decimal field `name` without idle zeros."""
+
+    @admin.display(description=name.replace("_", " "), empty_value="-")
+    def column(row: models.Model) -> str | None:
+        return plain(getattr(row, name))
+
+    return column
+
+
+def _plainly(opts, names: Sequence) -> list:
+    """The names, with a plain number's column in place of each decimal field."""
+    decimals = {field.name for field in opts.fields if isinstance(field, models.DecimalField)}
+    return [number(name) if name in decimals else name for name in names]
+
+
 class DeskAdmin(admin.ModelAdmin):
-    """The base of every page here: no count over the whole table, no link to a page that does not exist."""
+    """The base of every page here: no count over the whole table, no link to a page that does not exist, numbers as people write them."""
 
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # a count for each choice of each filter
     view_on_site = False
     list_per_page = 50
+    formfield_overrides = {models.DecimalField: {"form_class": PlainDecimalField}}
+
+    def get_list_display(self, request):
+        return _plainly(self.opts, super().get_list_display(request))
 
 
 class OwnedAdmin(DeskAdmin):
@@ -79,8 +111,8 @@ class OwnedAdmin(DeskAdmin):
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def get_list_display(self, request):
-        columns = tuple(super().get_list_display(request))
-        return (*columns, self.owner_path) if may_see_all(request.user) and "." not in self.owner_path else columns
+        columns = super().get_list_display(request)
+        return [*columns, self.owner_path] if may_see_all(request.user) and "." not in self.owner_path else columns
 
     def owns(self, request, obj) -> bool:
         """Judged by the row in hand and not by a query, because a page of history may show a row that is gone."""
@@ -100,6 +132,8 @@ class OwnedAdmin(DeskAdmin):
 
 class HistoryAdmin(SimpleHistoryAdmin):
     """Who changed what. Looking back is all there is: the stock page would write an old version back for anybody who may only look."""
+
+    object_history_list_template = "admin/history_list.html"
 
     def history_form_view(self, request, object_id, version_id, extra_context=None):
         if request.method != "GET":
@@ -132,12 +166,24 @@ class ReadOnlyAdmin(ReadOnlyMixin, OwnedAdmin):
     list_per_page = 100
     list_max_show_all = 0
 
+    def get_fields(self, request, obj=None):
+        return _plainly(self.opts, self.fields or [field.name for field in self.opts.fields])
+
+    def get_readonly_fields(self, request, obj=None):
+        return self.get_fields(request, obj)
+
 
 class ReadOnlyInline(ReadOnlyMixin, admin.TabularInline):
     extra = 0
     can_delete = False
     show_change_link = False
     ordering: Sequence[str] = ("id",)
+
+    def get_fields(self, request, obj=None):
+        return _plainly(self.opts, self.fields)
+
+    def get_readonly_fields(self, request, obj=None):
+        return self.get_fields(request, obj)
 
     def has_view_permission(self, request, obj=None):
         return True  # whoever may open the page above sees its lines
@@ -167,7 +213,8 @@ class SuperuserMixin:
 
 def symbols_field(db_field: models.Field) -> forms.Field:
     """A list of symbols as text: one on each line, or between commas."""
-    return SymbolsField(required=False, help_text=db_field.help_text, label=db_field.verbose_name.capitalize())
+    text = f"{db_field.help_text} One on each line, or between commas."
+    return SymbolsField(required=False, help_text=text, label=db_field.verbose_name.capitalize())
 
 
 class SymbolsField(forms.CharField):

@@ -8,6 +8,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
+GROUPS = {"auth": "People", "django_q": "Queue, to look at"}
+
 
 class DeskAdminSite(AdminSite):
     site_header = "tvapp settings"
@@ -15,6 +17,10 @@ class DeskAdminSite(AdminSite):
     index_title = "Settings"
     site_url = "/"
     enable_nav_sidebar = True
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[dict[str, object]]:
+        groups = super().get_app_list(request, app_label)
+        return [{**group, "name": GROUPS.get(group["app_label"], group["name"])} for group in groups]
 
     def login(self, request: HttpRequest, extra_context: object = None) -> HttpResponse:
         """There is one sign-in page, so that one limit on attempts guards it."""

@@ -20,6 +20,20 @@ PAGES = "admin:trading_strategy_"
 
 
 class StrategyForm(OwnedForm):
+    class Meta:
+        labels = {
+            "default_product": "Product",
+            "product_from_signal": "The alert's product comes first",
+            "default_order_type": "Order type",
+            "sizing": "Quantity",
+            "sizing_value": "Fixed quantity or lots",
+            "use_target": "The alert gives the position to reach",
+            "max_age_s": "Oldest automatic alert, in seconds",
+            "dedupe_scope": "Repeats",
+            "on_drift": "When positions differ",
+        }
+        help_texts = {"dedupe_scope": "What counts as the same alert when it carries bar and fire time. Example: two firings in one 15-minute bar."}
+
     def clean_name(self) -> str:
         name = self.cleaned_data["name"]
         try:
