@@ -223,15 +223,18 @@ def _drifted(case: Case) -> bool:
 
 
 def _text(case: Case, plan: intents.Plan, status: State, code: str, now: datetime) -> str:
-    notes = "".join(f" {note}" for note in plan.notes)
     if status == State.STALE:
-        return f"Not sent: the alert fired {_age_s(case, now):.0f} s before it could be used.{notes}"
-    if status == State.QUEUED:
-        return f"Released by {case.strategy}: the strategy is automatic.{notes}"
-    if code:
-        said = case.found.note if case.found.instrument is None and code == case.found.reason else sentence(code)
-        return f"{said}{notes}".strip() or code
-    return f"Waits for your decision: {case.strategy} is manual.{notes}"
+        said = f"Not sent: the alert fired {_age_s(case, now):.0f} s before it could be used."
+    elif status == State.QUEUED:
+        said = f"Released by {case.strategy}: the strategy is automatic."
+    else:
+        said = _reason_text(case, code) if code else f"Waits for your decision: {case.strategy} is manual."
+    return " ".join(part for part in (said, *plan.notes) if part) or code
+
+
+def _reason_text(case: Case, code: str) -> str:
+    """Why it waits. A symbol that was not found is explained by the search itself, a plan's own reason by its notes."""
+    return case.found.note if case.found.instrument is None and code == case.found.reason else sentence(code)
 
 
 def _warn(case: Case, order: Order, reasons: Sequence[str]) -> None:
@@ -239,7 +242,7 @@ def _warn(case: Case, order: Order, reasons: Sequence[str]) -> None:
     unexpected = [r for r in reasons if r not in ("QUANTITY_UNKNOWN", "OUTSIDE_HOURS")]
     if unexpected:
         exit_order = " An exit is affected." if order.reduce_only else ""
-        text = f"Order {order.pk} waits: {sentence(unexpected[0]) or unexpected[0]}{exit_order}"
+        text = f"Order {order.pk} waits. {_reason_text(case, unexpected[0]) or order.why}{exit_order}"
         level = Level.ERROR if order.reduce_only else Level.WARNING
         sysevents.record("alert", unexpected[0], text, level=level, owner=order.owner, order=order, alert=case.alert)
 

@@ -17,7 +17,7 @@ from trading.domain.orderfsm import State
 from trading.models import Fill, Level, Order, Pending
 from trading.services import orders, positions, sysevents
 from tvapp.lib import clock, crash, log
-from tvapp.lib.money import plain
+from tvapp.lib.money import plain, rupees
 
 logger = logging.getLogger("tvapp.sync")
 
@@ -50,7 +50,7 @@ def apply_report(order_id: int, report: OrderReport, fills: Iterable[BrokerFill]
             text = _sentence(order, target, filled, average, report)
             return orders.move(order, target, text=text, actor=actor, code=_code(target), data=_data(new), **facts)
         if new:
-            text = f"Filled {plain(filled)} of {plain(order.quantity)} so far, average {plain(average)}."
+            text = f"Filled {plain(filled)} of {plain(order.quantity)} so far, average {rupees(average)}."
             return orders.note(order, "FILL", text, actor=actor, data=_data(new), **facts)
         return False
 
@@ -117,8 +117,8 @@ def _sentence(order: Order, to: State, filled: Decimal, average: Decimal | None,
     return {
         State.SENT: f"{broker} took the order; it is not confirmed at the exchange yet.",
         State.OPEN: f"Resting at {broker}: {qty} to fill.{cut}",
-        State.PARTIAL: f"{done} of {qty} {unit} filled at {plain(average)} on average; {left} still rest at {broker}.",
-        State.COMPLETE: f"All {done} {unit} filled at {plain(average)} on average.{cut} Nothing is left to do.",
+        State.PARTIAL: f"{done} of {qty} {unit} filled at {rupees(average)} on average; {left} still rest at {broker}.",
+        State.COMPLETE: f"All {done} {unit} filled at {rupees(average)} on average.{cut} Nothing is left to do.",
         State.CANCELLED: f"Cancelled at {broker}; {done} of {qty} were filled before.",
         State.REJECTED: f"{broker} refused it: {report.message or 'no reason given'}.",
         State.EXPIRED: f"Ended with its session; {done} of {qty} were filled.",

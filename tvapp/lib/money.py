@@ -32,3 +32,21 @@ def plain(value: Decimal | None) -> str | None:
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text in ("-0", "") else text
+
+
+def grouped(digits: str) -> str:
+    """Indian grouping of a whole number's digits: 12345678 is 1,23,45,678."""
+    head, tail = digits[:-3], digits[-3:]
+    while len(head) > 2:
+        head, tail = head[:-2], f"{head[-2:]},{tail}"
+    return f"{head},{tail}" if head else tail
+
+
+def rupees(value: Decimal | None) -> str:
+    """A price as a sentence says it: ₹1,013.40; at least two decimals, none of them rounded away. Empty for None."""
+    text = plain(value)
+    if text is None:
+        return ""
+    whole, _, rest = text.removeprefix("-").partition(".")
+    sign = "\u2212" if text.startswith("-") else ""
+    return f"{sign}₹{grouped(whole)}.{rest:0<2}"

@@ -11,7 +11,7 @@ def test_it_fills_an_automatic_alert_on_paper_and_explains_it(desk):
     order = desk.filled("auto")
     assert (order.status, order.filled_quantity, order.average_price) == ("COMPLETE", 10, 1500)
     assert [e.to_status for e in order.events.all()] == ["QUEUED", "SENDING", "SENT", "COMPLETE"]
-    assert order.why == "All 10 are filled at 1500 on average. Nothing is left to do."
+    assert order.why == "All 10 are filled at ₹1,500.00 on average. Nothing is left to do."
     assert Position.objects.get().quantity == 10
     assert Fill.objects.get().price == 1500
 
