@@ -16,6 +16,7 @@ from pathlib import Path
 
 from django.db import InterfaceError, OperationalError, connections, transaction
 from django.utils import timezone
+from django.utils.module_loading import autodiscover_modules
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 
@@ -41,6 +42,11 @@ class Broker(ORM):
     def __setstate__(self, state: object) -> None:
         super().__setstate__(state)
         self._bell, self._tried = None, False
+
+    def ping(self) -> bool:
+        """Asked once before the workers are forked: what they run is imported here, so that no worker's first task waits for it."""
+        autodiscover_modules("tasks")
+        return super().ping()
 
     def enqueue(self, task: str) -> int:
         """Stores the signed task; the bell rings when the surrounding transaction has committed, and not at all when it has not."""

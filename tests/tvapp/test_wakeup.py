@@ -1,6 +1,8 @@
 """The queue's bell: rung by a commit, heard at once, never in the way."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from datetime import timedelta
@@ -150,3 +152,10 @@ def test_it_costs_two_queries_to_take_a_task(broker, django_assert_num_queries):
     connection.ensure_connection()
     with django_assert_num_queries(2):
         broker.dequeue()
+
+
+def test_it_imports_the_tasks_before_the_workers_are_forked():
+    code = "import django, sys; django.setup(); from tvapp.wakeup import Broker; Broker('orders').ping(); print('trading.tasks' in sys.modules)"
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tvapp.settings"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=home.ROOT, env=environment, capture_output=True, text=True)
+    assert done.stdout == "True\n"
