@@ -8,6 +8,7 @@ from html import escape
 
 from trading.domain.orderfsm import WORDS, State
 from trading.selectors.queue import AGES, Heap
+from trading.templatetags.desk import LAKH, money
 
 Figure = dict[str, object]
 
@@ -41,7 +42,7 @@ def orders_by_state(counts: Sequence[tuple[State, int]]) -> Figure:
 
 
 def waiting_value(heaps: Sequence[Heap]) -> Figure:
-    """Stacked horizontal bars: waiting rupees by strategy, one colour an age. `customdata` is [strategy id, age] for the filter."""
+    """Stacked horizontal bars: waiting value in lakh by strategy, one colour an age. `customdata` is [strategy id, age] for the filter."""
     names = list(dict.fromkeys((h.strategy_id, h.strategy) for h in heaps))
     traces = [_age_trace(age, names, [h for h in heaps if h.age == age]) for age in AGES]
     ticks = {"tickmode": "array", "tickvals": list(range(len(names))), "ticktext": [label(n) for _, n in names]}
@@ -49,7 +50,7 @@ def waiting_value(heaps: Sequence[Heap]) -> Figure:
         "showlegend": True,
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         "margin": {"l": 8, "r": 16, "t": 40, "b": 32, "pad": 4},
-        "xaxis": {"rangemode": "tozero", "tickprefix": "₹", "separatethousands": True},
+        "xaxis": {"rangemode": "tozero", "tickprefix": "₹", "ticksuffix": " L"},
         "yaxis": {"autorange": "reversed", "automargin": True, **ticks},
     }
     return {"data": [t for t in traces if t["x"]], "layout": layout}
@@ -58,8 +59,8 @@ def waiting_value(heaps: Sequence[Heap]) -> Figure:
 def _age_trace(age: str, names: Sequence[tuple[int | None, str]], heaps: Sequence[Heap]) -> Figure:
     place = {pk: i for i, (pk, _) in enumerate(names)}
     return {
-        "type": "bar", "orientation": "h", "name": AGES[age][0], "y": [place[h.strategy_id] for h in heaps], "x": [float(h.value) for h in heaps],
+        "type": "bar", "orientation": "h", "name": AGES[age][0], "y": [place[h.strategy_id] for h in heaps], "x": [float(h.value / LAKH) for h in heaps],
         "customdata": [[h.strategy_id or "", age] for h in heaps], "meta": _AGE_TONES[age],
-        "text": [f"{h.orders} {'order' if h.orders == 1 else 'orders'}" for h in heaps], "textposition": "none",
-        "hovertemplate": "₹%{x:,.0f}, %{text}<extra>" + AGES[age][0] + "</extra>",
+        "text": [f"{money(h.value)}, {h.orders} {'order' if h.orders == 1 else 'orders'}" for h in heaps], "textposition": "none",
+        "hovertemplate": "%{text}<extra>" + AGES[age][0] + "</extra>",
     }  # fmt: skip

@@ -48,12 +48,19 @@
     count();
     showAll();
     if (event.detail.target && event.detail.target.id === "queue-rows") document.getElementById("queue-new").hidden = true;
-    var edit = document.querySelector("#queue-rows .row-edit input[name=quantity]");
+    var edit = document.querySelector("#queue-rows .row-edit [aria-invalid=true]") || document.querySelector("#queue-rows .row-edit input[name=quantity]");
     if (edit && event.detail.elt && /^q-/.test(event.detail.elt.id || "") && !edit.closest("tr").contains(document.activeElement)) edit.focus();
   });
 
   document.addEventListener("pointerdown", function (event) {
     if (event.pointerType === "touch" && event.target.closest("#queue-rows")) touched = Date.now();
+  });
+
+  document.addEventListener("htmx:configRequest", function (event) {
+    if (event.detail.verb !== "get") return;
+    Array.from(event.detail.formData.keys()).forEach(function (name) {
+      if (event.detail.formData.get(name) === "") event.detail.formData.delete(name);
+    });
   });
 
   // -------------------------------------------------------------------- selection
@@ -126,7 +133,7 @@
     },
     Enter: function () { var here = current && row(current); if (here) window.location.assign(here.dataset.story); },
     "/": function () { var q = document.querySelector("#filters input[name=q]"); if (q) q.focus(); },
-    "?": function () { document.getElementById("all-keys").showPopover(); }
+    "?": function () { var box = document.getElementById("all-keys"); if (box) box.showPopover(); }
   };
 
   document.addEventListener("keydown", function (event) {

@@ -66,6 +66,7 @@ def _part(request: HttpRequest, order: Order, *, form: OrderEdit | None = None, 
     fresh = views.own_order(request, order.pk)
     row = views.row_of(fresh) if fresh.status == State.WAITING else None
     context = {"row": row, "edit": form, "order": fresh, "back": request.POST.get("back") or request.GET.get("back", "")}
+    context["closing"] = "edit_open" in request.GET or "edit_open" in request.POST
     return HttpResponse(render_to_string("trading/queue_part.html", context, request), status=status)
 
 

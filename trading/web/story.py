@@ -162,7 +162,7 @@ def spans(order: Order) -> list[Span]:
     if order.alert is not None and moves:
         found.append(Span("Receive and parse", "us", order.alert.received_at, moves[0].at))
     ends = [*(e.at for e in moves[1:]), clock.now()]
-    for event, end in zip(moves, ends, strict=True):
+    for event, end in zip(moves, ends, strict=False):
         stage = _STAGES.get(State(event.to_status))
         if stage:
             found.append(Span(*stage, event.at, end))

@@ -97,10 +97,10 @@ def queue_page(request: HttpRequest) -> HttpResponse:
 
 
 def back_query(query) -> str:
-    """The filters of the queue as a query string, without what belongs to one moment."""
+    """The filters of the queue as a query string, without what belongs to one moment and without what filters nothing."""
     kept = query.copy()
-    for name in ("edit", "sig"):
-        kept.pop(name, None)
+    for name in [n for n in kept if n in ("edit", "sig") or kept[n] in ("", "exits")]:
+        del kept[name]
     return kept.urlencode()
 
 

@@ -1,0 +1,263 @@
+"""One factory per model: the smallest row that stands, with everything it needs. Tests name only what they are about."""
+
+from decimal import Decimal
+
+import factory
+from django.contrib.auth import get_user_model
+from factory.django import DjangoModelFactory
+
+from brokers.models import BrokerAccount, Instrument, PaperOrder, PaperTrade, Quote
+from risk.models import Decision, RiskLedger, RiskSettings, TradingState
+from trading.models import Alert, Fill, Order, OrderAttempt, OrderEvent, Position, Signal, Strategy, SystemEvent
+from tvapp.lib import clock, ids
+from tvapp.models import ApiToken, DeskSettings, Heartbeat
+
+
+class UserFactory(DjangoModelFactory):
+    class Meta:
+        model = get_user_model()
+        skip_postgeneration_save = True
+
+    username = factory.Sequence(lambda n: f"person{n}")
+    password = factory.django.Password("a-long-Passw0rd")
+
+
+class BrokerAccountFactory(DjangoModelFactory):
+    class Meta:
+        model = BrokerAccount
+
+    owner = factory.SubFactory(UserFactory)
+    name = factory.Sequence(lambda n: f"paper{n}")
+
+
+class InstrumentFactory(DjangoModelFactory):
+    class Meta:
+        model = Instrument
+        django_get_or_create = ("exchange", "tradingsymbol")
+
+    exchange = "NSE"
+    tradingsymbol = "INFY"
+    tick = Decimal("0.05")
+    lot = Decimal(1)
+
+
+class QuoteFactory(DjangoModelFactory):
+    class Meta:
+        model = Quote
+
+    instrument = factory.SubFactory(InstrumentFactory)
+    ltp = Decimal(1500)
+
+
+class PaperOrderFactory(DjangoModelFactory):
+    class Meta:
+        model = PaperOrder
+
+    account = factory.SubFactory(BrokerAccountFactory)
+    ref = factory.LazyFunction(lambda: ids.order_tag("PAPER"))
+    instrument = factory.SubFactory(InstrumentFactory)
+    side = "BUY"
+    order_type = "LIMIT"
+    product = "MIS"
+    quantity = Decimal(10)
+    price = Decimal(1500)
+    placed_at = factory.LazyFunction(clock.now)
+    updated_at = factory.LazyFunction(clock.now)
+
+
+class PaperTradeFactory(DjangoModelFactory):
+    class Meta:
+        model = PaperTrade
+
+    order = factory.SubFactory(PaperOrderFactory)
+    account = factory.SelfAttribute("order.account")
+    trade_id = factory.Sequence(lambda n: f"PT-{n}")
+    quantity = Decimal(10)
+    price = Decimal(1500)
+    at = factory.LazyFunction(clock.now)
+
+
+class RiskSettingsFactory(DjangoModelFactory):
+    class Meta:
+        model = RiskSettings
+
+    owner = factory.SubFactory(UserFactory)
+    scope = "STRATEGY"
+
+
+class DecisionFactory(DjangoModelFactory):
+    class Meta:
+        model = Decision
+
+    owner = factory.SubFactory(UserFactory)
+    order_key = 1
+    engine = "test"
+    limits = "G1v1"
+    requested = Decimal(10)
+    final = Decimal(10)
+    verdict = "ALLOW"
+    order_class = "ENTRY"
+    sentence = "Allowed: all 1 rules pass"
+
+
+class RiskLedgerFactory(DjangoModelFactory):
+    class Meta:
+        model = RiskLedger
+
+    scope = factory.Sequence(lambda n: f"STRATEGY:{n}")
+
+
+class TradingStateFactory(DjangoModelFactory):
+    class Meta:
+        model = TradingState
+
+    scope = "GLOBAL"
+    state = "HALTED"
+    actor = "test"
+
+
+class StrategyFactory(DjangoModelFactory):
+    class Meta:
+        model = Strategy
+
+    owner = factory.SubFactory(UserFactory)
+    name = factory.Sequence(lambda n: f"Strategy {n}")
+    account = factory.SubFactory(BrokerAccountFactory, owner=factory.SelfAttribute("..owner"))
+
+
+class AlertFactory(DjangoModelFactory):
+    class Meta:
+        model = Alert
+
+    strategy = factory.SubFactory(StrategyFactory)
+    owner = factory.SelfAttribute("strategy.owner")
+    correlation_id = factory.LazyFunction(ids.correlation_id)
+    symbol = "NSE:INFY"
+    body = '{"symbol": "NSE:INFY"}'
+    body_hash = factory.Sequence(lambda n: f"{n:064x}")
+    outcome = "ACCEPTED"
+
+
+class SignalFactory(DjangoModelFactory):
+    class Meta:
+        model = Signal
+
+    alert = factory.SubFactory(AlertFactory)
+    owner = factory.SelfAttribute("alert.owner")
+    scope = "1"
+    dedupe_key = factory.Sequence(lambda n: f"key-{n}")
+    symbol = "NSE:INFY"
+    action = "BUY"
+    data = factory.LazyFunction(dict)
+
+
+class OrderFactory(DjangoModelFactory):
+    """A WAITING limit order over 10 INFY at 1500, without alert and without a story."""
+
+    class Meta:
+        model = Order
+
+    strategy = factory.SubFactory(StrategyFactory)
+    owner = factory.SelfAttribute("strategy.owner")
+    account = factory.SelfAttribute("strategy.account")
+    instrument = factory.SubFactory(InstrumentFactory)
+    status = "WAITING"
+    mode = "MANUAL"
+    exchange = factory.LazyAttribute(lambda o: o.instrument.exchange if o.instrument else "NSE")
+    tradingsymbol = factory.LazyAttribute(lambda o: o.instrument.tradingsymbol if o.instrument else "XYZ")
+    side = "BUY"
+    requested_quantity = Decimal(10)
+    quantity = factory.SelfAttribute("requested_quantity")
+    order_type = "LIMIT"
+    price = Decimal(1500)
+    product = "MIS"
+    tag = factory.LazyFunction(lambda: ids.order_tag("PAPER"))
+    correlation_id = factory.LazyFunction(ids.correlation_id)
+    why = "Waits for a decision."
+
+
+class OrderAttemptFactory(DjangoModelFactory):
+    class Meta:
+        model = OrderAttempt
+
+    order = factory.SubFactory(OrderFactory)
+    no = factory.Sequence(lambda n: n + 1)
+    payload_hash = "0" * 64
+    process = "host:1:1"
+
+
+class OrderEventFactory(DjangoModelFactory):
+    class Meta:
+        model = OrderEvent
+
+    order = factory.SubFactory(OrderFactory)
+    seq = factory.Sequence(lambda n: n + 1)
+    kind = "MOVE"
+    text = "It moved."
+    actor = "test"
+    correlation_id = factory.SelfAttribute("order.correlation_id")
+
+
+class FillFactory(DjangoModelFactory):
+    class Meta:
+        model = Fill
+
+    order = factory.SubFactory(OrderFactory)
+    owner = factory.SelfAttribute("order.owner")
+    account = factory.SelfAttribute("order.account")
+    strategy = factory.SelfAttribute("order.strategy")
+    instrument = factory.SelfAttribute("order.instrument")
+    exchange = factory.SelfAttribute("order.exchange")
+    product = factory.SelfAttribute("order.product")
+    side = factory.SelfAttribute("order.side")
+    trade_id = factory.Sequence(lambda n: f"T-{n}")
+    quantity = Decimal(10)
+    price = Decimal(1500)
+    at = factory.LazyFunction(clock.now)
+    trading_day = factory.LazyAttribute(lambda fill: clock.trading_day(fill.at))
+
+
+class PositionFactory(DjangoModelFactory):
+    class Meta:
+        model = Position
+
+    strategy = factory.SubFactory(StrategyFactory)
+    owner = factory.SelfAttribute("strategy.owner")
+    account = factory.SelfAttribute("strategy.account")
+    book = factory.LazyAttribute(lambda p: f"STRATEGY:{p.strategy.pk}")
+    instrument = factory.SubFactory(InstrumentFactory)
+    product = "MIS"
+
+
+class SystemEventFactory(DjangoModelFactory):
+    class Meta:
+        model = SystemEvent
+
+    owner = factory.SubFactory(UserFactory)
+    category = "order"
+    code = "TEST"
+    message = "Something was done."
+
+
+class DeskSettingsFactory(DjangoModelFactory):
+    class Meta:
+        model = DeskSettings
+
+    id = 1
+
+
+class ApiTokenFactory(DjangoModelFactory):
+    class Meta:
+        model = ApiToken
+
+    owner = factory.SubFactory(UserFactory)
+    digest = factory.Sequence(lambda n: f"{n:064x}")
+
+
+class HeartbeatFactory(DjangoModelFactory):
+    class Meta:
+        model = Heartbeat
+
+    name = factory.Sequence(lambda n: f"beat{n}")
+    at = factory.LazyFunction(clock.now)
+    process = "host:1:1"
