@@ -89,7 +89,7 @@ def _page(request: HttpRequest, status: int, title: str = "", text: str = "", co
     default_title, default_text = PAGES[status]
     title, text = title or default_title, text or default_text
     if request.path.startswith(("/api/", "/webhook")):
-        codes = {400: "BAD_REQUEST", 403: "FORBIDDEN", 404: "NOT_FOUND", 500: "INTERNAL"}
+        codes = {400: "BAD_REQUEST", 403: "FORBIDDEN", 404: "NOT_FOUND", 500: "INTERNAL", 503: "DATABASE_BUSY"}
         return JsonResponse(shape(code or codes.get(status, "REFUSED"), f"{title}. {text}", cid), status=status)
     context = {"status": status, "title": title, "text": text, "correlation_id": cid}
     return render(request, "error.html", context, status=status)
@@ -109,6 +109,11 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     return _page(request, 500)
+
+
+def busy(request: HttpRequest) -> HttpResponse:
+    """503: the database did not answer in time; nothing was changed."""
+    return _page(request, 503)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

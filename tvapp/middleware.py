@@ -7,9 +7,12 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 
+from tvapp import errors
 from tvapp.lib import ids, log
+from tvapp.lib.errors import AppError
 
 logger = logging.getLogger("tvapp.web")
 
@@ -32,9 +35,20 @@ class CorrelationMiddleware:
             response = self.get_response(request)
             self._log(request, response, started)
         response["X-Request-ID"] = request.correlation_id
+        response._has_been_logged = True  # our line above carries the correlation id; Django's own would be a second one without it
         if not request.path.startswith("/static/"):
             response.setdefault("Cache-Control", "no-store")
         return response
+
+    @staticmethod
+    def process_exception(request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """What a page's view refused, or a busy database, becomes a page that says so; anything else is a stumble (500)."""
+        if isinstance(exception, AppError):
+            return errors.app_error_page(request, exception)
+        if isinstance(exception, OperationalError):
+            logger.error("database busy: %s", exception)
+            return errors.busy(request)
+        return None
 
     @staticmethod
     def _log(request: HttpRequest, response: HttpResponse, started: float) -> None:

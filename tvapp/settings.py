@@ -213,7 +213,14 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
-    "ENUM_NAME_OVERRIDES": {},
+    "PREPROCESSING_HOOKS": ["tvapp.schema.without_slash_twins"],
+    "ENUM_NAME_OVERRIDES": {
+        "OrderStatusEnum": "trading.models.OrderStatus",
+        "ModeEnum": "trading.models.Mode",
+        "ProductEnum": "trading.models.Product",
+        "OrderTypeEnum": "trading.models.OrderType",
+        "ScopeEnum": "risk.models.Scope",
+    },
 }
 
 # ---------------------------------------------------------------------------- logs

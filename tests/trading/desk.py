@@ -10,6 +10,7 @@ from brokers.models import BrokerAccount
 from trading.models import Order, Strategy
 from trading.services import dispatch, ingest, strategies
 from tvapp.lib import clock, ids
+from tvapp.people import roles
 
 INSTALLATION = "installation-secret-1"
 
@@ -48,6 +49,7 @@ class Desk:
 
 def make_desk(username: str = "asha") -> Desk:
     owner = get_user_model().objects.create_user(username, password="a-long-Passw0rd", is_superuser=username == "asha", is_staff=True)
+    roles.assign(owner, roles.ADMIN if owner.is_superuser else roles.TRADER)
     account = BrokerAccount.objects.create(owner=owner, name="paper")
     manual = Strategy.objects.create(owner=owner, name="manual", account=account, mode="MANUAL")
     auto = Strategy.objects.create(owner=owner, name="auto", account=account, mode="AUTO")

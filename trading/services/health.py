@@ -20,12 +20,17 @@ BEAT_DEAD_S = 30
 QUEUE_OLD_S = 30
 
 
-def _started(pid: int) -> str:
-    """When a process started, in clock ticks (Linux); tells a reused pid from the old one. Empty elsewhere."""
+def _stat(pid: int) -> list[str]:
+    """State and the rest of what Linux says about a process; empty when there is none, or on another system."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return ""
+        return []
+
+
+def _started(pid: int) -> str:
+    """When a process started, in clock ticks; tells a reused pid from the old one. Empty where the system does not say."""
+    return next(iter(_stat(pid)[19:20]), "")
 
 
 @lru_cache(maxsize=4)
@@ -49,7 +54,8 @@ def is_gone(name: str) -> bool:
         return True
     except PermissionError:
         return False
-    return bool(start) and _started(int(pid_text)) != start
+    dead = _stat(int(pid_text))[:1] in (["Z"], ["X"])  # ended, only not yet taken note of by its parent
+    return dead or (bool(start) and _started(int(pid_text)) != start)
 
 
 def beat(name: str) -> str:

@@ -24,6 +24,7 @@ from trading.web.filters import AlertFilters, OrderFilters, StrategyFilters
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 from tvapp.owned import may_see_all
+from tvapp.people import roles
 from tvapp.people.auth import new_token
 from tvapp.throttles import AnonThrottle, OrderThrottle
 
@@ -68,10 +69,9 @@ def own(model, user, pk: int, **relations):
 
 
 def trader(request: Request) -> None:
-    """Viewers look; they do not act."""
-    user = request.user
-    if not user.is_superuser and user.groups.filter(name="viewer").exists() and not user.groups.filter(name__in=("trader", "admin")).exists():
-        raise PermissionDenied("A viewer can look at this, not change it.")
+    """Viewers, and people without a role, look; they do not act."""
+    if not roles.may_trade(request.user):
+        raise PermissionDenied("You can look at this, not change it: that needs the role trader.")
 
 
 def admin(request: Request) -> None:
@@ -399,8 +399,7 @@ class Me(APIView):
     @extend_schema(responses={200: {"type": "object"}})
     def get(self, request: Request) -> Response:
         user = request.user
-        roles = sorted(user.groups.values_list("name", flat=True)) or (["admin"] if user.is_superuser else [])
-        return Response({"id": user.pk, "username": user.get_username(), "roles": roles})
+        return Response({"id": user.pk, "username": user.get_username(), "role": roles.role_of(user)})
 
 
 class NothingHere(APIView):

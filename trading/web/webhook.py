@@ -94,7 +94,6 @@ class WebhookView(APIView):
     http_method_names = ["post", "options"]
 
     @extend_schema(
-        operation_id="webhook",
         summary="Deliver a TradingView alert",
         description="Any dialect, any content type. The secret stands in the body, or the strategy's token in the path.",
         request={"application/json": {"type": "object"}, "text/plain": {"type": "string"}},

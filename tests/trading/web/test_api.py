@@ -8,6 +8,7 @@ from tests.trading.desk import make_desk
 from trading.models import Order, Strategy, SystemEvent
 from trading.services import dispatch, orders
 from tvapp.models import ApiToken
+from tvapp.people import roles
 
 pytestmark = pytest.mark.django_db
 
@@ -198,10 +199,8 @@ def test_it_does_not_let_a_strategy_use_a_foreign_account(desk, other):
     assert api_for(other.owner).post("/api/strategies", body, format="json").status_code == 400
 
 
-def test_it_lets_a_viewer_look_and_not_act(desk, other, django_user_model):
-    from django.contrib.auth.models import Group
-
-    other.owner.groups.add(Group.objects.get(name="viewer"))
+def test_it_lets_a_viewer_look_and_not_act(desk, other):
+    roles.assign(other.owner, roles.VIEWER)
     order = other.order(secret=other.secret(other.manual), strategy="manual")
     viewer = api_for(other.owner)
     assert viewer.get(f"/api/orders/{order.pk}").status_code == 200
@@ -300,3 +299,10 @@ def test_it_describes_itself_and_lists_the_webhook(desk, api):
 
 def test_it_says_404_in_json_for_a_path_that_is_not_there(desk, api):
     assert api.get("/api/moon").json()["code"] == "NOT_FOUND"
+
+
+def test_it_describes_itself_without_a_warning(desk, capsys):
+    from django.core.management import call_command
+
+    call_command("spectacular", "--validate", "--fail-on-warn", "--file", "/dev/null")
+    assert "Warning" not in capsys.readouterr().err
