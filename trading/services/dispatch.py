@@ -120,7 +120,7 @@ def _disk_low(order: Order) -> bool:
     if health.free_disk_mb() >= least:
         return False
     text = f"On hold: less than {least} MB of disk are free, so an outcome might not be recorded. It goes on by itself."
-    return orders.move(order, State.HELD, code="DISK_LOW", text=text, actor=WORKER)
+    return orders.move(order, State.HELD, code="DISK_LOW", text=text, actor=WORKER, starts=0)
 
 
 def _stop(order: Order, decision: Decision) -> None:
@@ -279,7 +279,7 @@ def _retry(order: Order, exc: BrokerError) -> str:
     pause = min(2 ** min(order.attempt, 6), 60) * (0.75 + (order.pk % 8) / 16)  # spread by id, so that a crowd does not come back at once
     wait = max(clock.seconds(pause), timedelta(seconds=float(exc.retry_after or 0)))
     text = f"Not sent yet: {exc.message}. It is tried again shortly."
-    orders.move(order, State.QUEUED, code=exc.code, text=text, actor=WORKER, due_at=now + wait, queued_at=order.queued_at or now)
+    orders.move(order, State.QUEUED, code=exc.code, text=text, actor=WORKER, due_at=now + wait, queued_at=order.queued_at or now, starts=0)
     return "later"
 
 

@@ -75,7 +75,7 @@ def move(order: Order, to: State, *, text: str, actor: str, code: str = "", data
     old = State(order.status)
     if not orderfsm.may_move(old, to):
         raise ValueError(f"order {order.pk}: {old} does not lead to {to}")
-    changes = {"status": to, "status_reason": code, "why": text, **_leaving(old), **_entering(to), **fields}
+    changes = {"status": to, "status_reason": code, "why": text, **_leaving(old, to), **_entering(to), **fields}
     with transaction.atomic():
         if not _swap(order, changes):
             return False
@@ -86,8 +86,12 @@ def move(order: Order, to: State, *, text: str, actor: str, code: str = "", data
     return True
 
 
-def _leaving(old: State) -> dict[str, object]:
-    return {"lease_until": None, "lease_process": "", "starts": 0} if old == State.SENDING else {}
+def _leaving(old: State, to: State) -> dict[str, object]:
+    """`starts` counts work that began and never ended: it survives the way back from a sender that died, and nothing else."""
+    if old != State.SENDING:
+        return {"starts": 0} if to == State.QUEUED else {}
+    lease = {"lease_until": None, "lease_process": ""}
+    return lease if to == State.QUEUED else {**lease, "starts": 0}
 
 
 def _entering(to: State) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """The sweeper: once a second it rings again for every row that is due, so that a lost bell loses nothing."""
 
 import logging
+from datetime import timedelta
 
 from django.db.models import F
 
@@ -24,7 +25,8 @@ WAITS_FOR_PERSON = ("POISON", "RETRY_EXHAUSTED")
 
 def sweep() -> str:
     """One pass: lost bells, lost senders, due looks, holds that ended, live books, heartbeats. Returns what it did, for the log."""
-    done = {"rung": _ring_queued(), "resumed": _resume_held(), "cancels": _ring_cancels(), "synced": _sync_live(), **recover.recover_all()}
+    steps = {"rung": _ring_queued, "resumed": _resume_held, "stale": _end_old_waiting, "cancels": _ring_cancels, "synced": _sync_live}
+    done = {name: step() for name, step in steps.items()} | recover.recover_all()
     _beat()
     return " ".join(f"{name}={count}" for name, count in done.items() if count) or "quiet"
 
@@ -83,6 +85,14 @@ def _resume(order: Order) -> bool:
 
 def _disk_low(order: Order) -> bool:
     return order.status_reason == "DISK_LOW" and health.free_disk_mb() < DeskSettings.current().min_free_disk_mb
+
+
+def _end_old_waiting() -> int:
+    """Alerts nobody decided on for hours leave the queue; an exit stays, because it would close a position."""
+    bound = clock.now() - timedelta(hours=DeskSettings.current().alert_dead_manual_h)
+    rows = Order.objects.filter(status=State.WAITING, reduce_only=False, received_at__lt=bound).select_related("account")
+    text = "Nobody decided on it in time; the alert is no longer worth sending."
+    return sum(orders.move(order, State.STALE, code="SIGNAL_TOO_OLD", text=text, actor=ACTOR) for order in rows.order_by("id")[:MOST])
 
 
 def _age_s(order: Order) -> float:

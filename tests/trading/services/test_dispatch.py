@@ -127,6 +127,34 @@ def test_it_parks_an_order_whose_work_never_ends(desk, wire):
     assert again(order).status == "HELD"
 
 
+def test_it_parks_an_order_whose_worker_dies_each_time_it_sends(desk):
+    order = desk.order("auto")
+    for _ in range(3):
+        assert dispatch._count_start(again(order)) and dispatch.claim(order.pk)
+        Order.objects.filter(pk=order.pk).update(lease_until=clock.now() - timedelta(seconds=1))
+        recover.recover_all()
+    dispatch.work(order.pk)
+    assert (again(order).status_reason, PaperOrder.objects.count()) == ("POISON", 0)
+
+
+def test_it_counts_anew_when_a_person_sends_a_parked_order_back(desk):
+    order = desk.order("auto")
+    Order.objects.filter(pk=order.pk).update(starts=3)
+    dispatch.work(order.pk)
+    orders.back_to_queue(again(order), actor="asha")
+    orders.approve(again(order), actor="asha")
+    dispatch.work(order.pk)
+    assert again(order).status == "COMPLETE"
+
+
+def test_it_ends_alerts_nobody_decided_on_and_keeps_exits(desk):
+    entry, leaving = desk.order("manual"), desk.order("manual")
+    Order.objects.filter(pk=leaving.pk).update(reduce_only=True)
+    with time_machine.travel(clock.now() + timedelta(hours=6, seconds=1)):
+        sweeper.sweep()
+    assert (again(entry).status, again(leaving).status) == ("STALE", "WAITING")
+
+
 def test_it_sends_what_the_gate_left_and_says_what_was_asked(desk):
     RiskSettings.objects.filter(scope="GLOBAL").update(max_quantity_per_order=50, clamp_mode="CLAMP")
     order = desk.filled("auto", trade={"quantity": 120, "price": 100})
