@@ -59,8 +59,14 @@ def waiting_value(heaps: Sequence[Heap]) -> Figure:
 def _age_trace(age: str, names: Sequence[tuple[int | None, str]], heaps: Sequence[Heap]) -> Figure:
     place = {pk: i for i, (pk, _) in enumerate(names)}
     return {
-        "type": "bar", "orientation": "h", "name": AGES[age][0], "y": [place[h.strategy_id] for h in heaps], "x": [float(h.value / LAKH) for h in heaps],
-        "customdata": [[h.strategy_id or "", age] for h in heaps], "meta": _AGE_TONES[age],
-        "text": [f"{money(h.value)}, {h.orders} {'order' if h.orders == 1 else 'orders'}" for h in heaps], "textposition": "none",
+        "type": "bar",
+        "orientation": "h",
+        "name": AGES[age][0],
+        "y": [place[h.strategy_id] for h in heaps],
+        "x": [float(h.value / LAKH) for h in heaps],
+        "customdata": [[h.strategy_id or "", age] for h in heaps],
+        "meta": _AGE_TONES[age],
+        "text": [f"{money(h.value)}, {h.orders} {'order' if h.orders == 1 else 'orders'}" for h in heaps],
+        "textposition": "none",
         "hovertemplate": "%{text}<extra>" + AGES[age][0] + "</extra>",
-    }  # fmt: skip
+    }

@@ -114,9 +114,14 @@ def heaps(orders: Iterable[Order], now: datetime) -> list[Heap]:
 
 
 def fingerprint(orders: Iterable[Order], others: Iterable[Order], now: datetime) -> str:
-    """Changes when a row, a price, a limit, a position or a trading state changed, and every 30 s. Spares the poll the whole gate."""
-    marks = [f"{o.pk}.{o.version}" for o in orders] + ["|"] + [f"{o.pk}.{o.version}" for o in others]
-    for model, field in ((Quote, "at"), (RiskSettings, "updated_at"), (TradingState, "at"), (Position, "updated_at")):
+    """Changes when a row, its price, a limit, a position or a trading state changed, and every 30 s. Spares the poll the whole gate."""
+    marks = [_mark(o) for o in orders] + ["|"] + [f"{o.pk}.{o.version}" for o in others]
+    for model, field in ((RiskSettings, "updated_at"), (TradingState, "at"), (Position, "updated_at")):
         marks.append(str(model.objects.aggregate(last=Max(field))["last"]))
     marks.append(str(int(now.timestamp()) // 30))
     return hashlib.sha256(" ".join(marks).encode()).hexdigest()[:16]
+
+
+def _mark(order: Order) -> str:
+    quote, strategy = quote_of(order), order.strategy.enabled if order.strategy_id else True
+    return f"{order.pk}.{order.version}.{quote.at if quote else ''}.{order.account.state}.{order.account.enabled}.{strategy}"

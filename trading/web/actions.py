@@ -42,7 +42,7 @@ def acting(request: HttpRequest) -> None:
 
 def named(order: Order) -> str:
     """buy 67 RELIANCE"""
-    return f"{order.side.lower()} {qty(order.quantity)} {order.tradingsymbol}"
+    return " ".join(p for p in (order.side.lower(), qty(order.quantity) if order.quantity else "", order.tradingsymbol) if p)
 
 
 # --------------------------------------------------------------------------- answers

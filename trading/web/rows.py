@@ -67,7 +67,8 @@ class QueueRow:
     @property
     def ask(self) -> str:
         """Buy 67 RELIANCE: how a button names the order."""
-        return f"{self.order.side.lower()} {qty(self.final or self.order.quantity)} {self.order.tradingsymbol}"
+        quantity = self.final or self.order.quantity
+        return " ".join(p for p in (self.order.side.lower(), qty(quantity) if quantity else "", self.order.tradingsymbol) if p)
 
 
 def place(order: Order) -> str:
