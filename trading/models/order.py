@@ -105,6 +105,7 @@ class Order(OwnedModel):
             models.Index(fields=["status", "id"], name="order_status_id"),
             models.Index(fields=["owner", "status", "id"], name="order_owner_status_id"),
             models.Index(fields=["owner", "id"], name="order_owner_id"),
+            models.Index(fields=["owner", "created_at"], name="order_owner_created"),
             models.Index(fields=["strategy", "id"], name="order_strategy_id"),
             models.Index(fields=["account", "tradingsymbol", "status"], name="order_account_symbol"),
         ]

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from trading.domain.orderfsm import WORDS, State
 from tvapp.lib import clock
-from tvapp.lib.money import plain
+from tvapp.lib.money import grouped, plain
 
 register = template.Library()
 
@@ -39,6 +39,7 @@ STATE_LOOK: dict[State, tuple[str, str]] = {
     State.EXPIRED: ("", "clock"),
     State.FAILED: ("chip-reject", "x"),
 }
+DIALECT_WORDS = {"sigma_flat": "Standard JSON", "sigma_v6": "SigmaTrader JSON", "algodatta": "AlgoDatta JSON"}
 TYPE_WORDS = {"MARKET": "Market", "LIMIT": "limit", "SL": "stop-limit", "SL_M": "stop-market"}
 
 
@@ -51,14 +52,6 @@ def _decimal(value: object) -> Decimal | None:
     except InvalidOperation:
         return None
     return number if number.is_finite() else None
-
-
-def grouped(digits: str) -> str:
-    """Indian grouping of a whole number's digits: 12345678 is 1,23,45,678."""
-    head, tail = digits[:-3], digits[-3:]
-    while len(head) > 2:
-        head, tail = head[:-2], f"{head[-2:]},{tail}"
-    return f"{head},{tail}" if head else tail
 
 
 def _number(value: Decimal, places: int | None) -> str:
@@ -302,3 +295,9 @@ def with_query(context: template.Context, **changes: object) -> str:
     for name in [n for n in query if not query[n]]:
         del query[name]
     return f"?{query.urlencode()}" if query else "?"
+
+
+@register.filter
+def dialect_word(name: object) -> str:
+    """The alert format as a person calls it; a format without a word keeps its name."""
+    return DIALECT_WORDS.get(str(name), str(name or ""))

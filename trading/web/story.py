@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from trading.domain.orderfsm import WORDS, State
 from trading.models import Alert, AttemptKind, Fill, Order, OrderAttempt, OrderEvent
-from trading.templatetags.desk import STATE_LOOK, money, price, qty
+from trading.templatetags.desk import STATE_LOOK, dialect_word, money, price, qty
 from tvapp.lib import clock
 
 HIDDEN = "hidden"
@@ -69,7 +69,7 @@ def _alert(order: Order) -> list[Node]:
     alert = order.alert
     parts = [f"Sent from {alert.source}." if alert.source else "", f"It came {alert.duplicate_count + 1} times." if alert.duplicate_count else ""]
     text = " ".join(p for p in parts if p)
-    return [Node(alert.received_at, "bell", "", "Alert received", text, chip=alert.dialect, raw=[("Raw alert", raw_body(alert))])]
+    return [Node(alert.received_at, "bell", "", "Alert received", text, chip=dialect_word(alert.dialect), raw=[("Raw alert", raw_body(alert))])]
 
 
 def _event(event: OrderEvent) -> Node:
