@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from risk.codes import Code
 from risk.models import Decision
+from risk.types import OrderClass
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Order, OrderType
@@ -16,6 +18,12 @@ from trading.web.verdict import Shown, blocked, shown
 from tvapp.models import DeskSettings
 
 LATE_WITHIN_S = 60
+_NO_INSTRUMENT = {
+    Code.INSTRUMENT_NOT_TRADABLE: "An index cannot be traded itself",
+    Code.INSTRUMENT_AMBIGUOUS: "The name fits more than one instrument",
+    Code.INSTRUMENT_EXPIRED: "The contract has expired",
+    Code.INSTRUMENT_META_MISSING: "Tick or lot are not known yet",
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,11 @@ class QueueRow:
     def cut(self) -> bool:
         """Whether the risk check would send less than was asked."""
         return self.final is not None and self.final != self.order.quantity
+
+    @property
+    def closes(self) -> bool:
+        """Whether it only closes what is held: told by the alert, or found by the gate."""
+        return self.order.reduce_only or (self.decision is not None and self.decision.order_class == OrderClass.EXIT)
 
     @property
     def price_word(self) -> str:
@@ -75,7 +88,7 @@ def place(order: Order) -> str:
     """`NSE · Equity`, and where it came from when TradingView calls it differently: `NSE · from NSE:M_M`."""
     known = order.instrument
     came = order.tv_symbol and order.tv_symbol.upper() not in (order.symbol.upper(), order.tradingsymbol.upper())
-    kind = f"from {order.tv_symbol}" if came else known.get_kind_display() if known else "not in the instrument list"
+    kind = f"from {order.tv_symbol}" if came else known.get_kind_display() if known else "not resolved"
     return f"{order.exchange} · {kind}" if order.exchange else kind
 
 
@@ -103,7 +116,7 @@ def row(order: Order, now: datetime, desk: DeskSettings) -> QueueRow:
 def _unsendable(order: Order) -> tuple[str, str]:
     """Why the gate need not even be asked, short and in full; empty when it must be."""
     if order.instrument_id is None:
-        return "Not in the instrument list", order.why or f"{order.tradingsymbol} is not in the instrument list, so it cannot be sent."
+        return _NO_INSTRUMENT.get(order.status_reason, "Not in the instrument list"), order.why or f"{order.tradingsymbol} is not in the instrument list, so it cannot be sent."
     if order.quantity is None:
         return "No quantity: edit it and say how many", "No quantity is known: edit the order and say how many."
     return "", ""
@@ -128,7 +141,7 @@ def facts(shown_rows: Iterable[QueueRow], now: datetime) -> Mapping[str, object]
     """The figures of the page head: oldest, all buys together, exits waiting."""
     kept = list(shown_rows)
     oldest = min(kept, key=lambda r: r.since, default=None)
-    exits = [r.order.tradingsymbol for r in kept if r.order.reduce_only]
+    exits = [r.order.tradingsymbol for r in kept if r.closes]
     buys = sum((r.value or Decimal(0) for r in kept if r.order.side == "BUY"), Decimal(0))
     return {"oldest": oldest, "buys": money(buys, 0), "exits": len(exits), "exit_symbols": ", ".join(dict.fromkeys(exits))[:40]}
 
