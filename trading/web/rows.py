@@ -116,7 +116,8 @@ def row(order: Order, now: datetime, desk: DeskSettings) -> QueueRow:
 def _unsendable(order: Order) -> tuple[str, str]:
     """Why the gate need not even be asked, short and in full; empty when it must be."""
     if order.instrument_id is None:
-        return _NO_INSTRUMENT.get(order.status_reason, "Not in the instrument list"), order.why or f"{order.tradingsymbol} is not in the instrument list, so it cannot be sent."
+        short = _NO_INSTRUMENT.get(order.status_reason, "Not in the instrument list")
+        return short, order.why or f"{order.tradingsymbol} is not in the instrument list, so it cannot be sent."
     if order.quantity is None:
         return "No quantity: edit it and say how many", "No quantity is known: edit the order and say how many."
     return "", ""
