@@ -9,7 +9,7 @@ import pytest
 
 from tests.process.desk import parallel, running_desk
 
-pytestmark = [pytest.mark.process, pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="counts processes through /proc")]
+pytestmark = pytest.mark.process
 
 
 @pytest.fixture(scope="module")
