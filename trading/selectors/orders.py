@@ -32,7 +32,7 @@ def _page(rows: QuerySet, before: int | None, size: int = PAGE) -> Page:
     return Page(found[:size], found[size - 1].pk if len(found) > size else None)
 
 
-def _days(rows: QuerySet, field: str, first: date | None, last: date | None) -> QuerySet:
+def days(rows: QuerySet, field: str, first: date | None, last: date | None) -> QuerySet:
     """From the first IST day to the last one, both included."""
     if first:
         rows = rows.filter(**{f"{field}__gte": clock.day_start(first)})
@@ -45,6 +45,12 @@ def split_symbol(symbol: str) -> tuple[str, str]:
     return exchange, name
 
 
+def of_symbol(rows: QuerySet, symbol: str) -> QuerySet:
+    """Orders of `NSE:INFY`, or of `INFY` on any exchange."""
+    exchange, name = split_symbol(symbol)
+    return rows.filter(tradingsymbol=name, **({"exchange": exchange} if exchange else {}))
+
+
 # ---------------------------------------------------------------------------- orders
 def page(user, filters: Mapping[str, object], before: int | None = None) -> Page:
     """A page of orders. `filters`: status, strategy, account, symbol, side, mode, from, to, q; empty ones add nothing."""
@@ -53,14 +59,13 @@ def page(user, filters: Mapping[str, object], before: int | None = None) -> Page
         if filters.get(name):
             rows = rows.filter(**{name: filters[name]})
     if filters.get("symbol"):
-        exchange, name = split_symbol(str(filters["symbol"]))
-        rows = rows.filter(tradingsymbol=name, **({"exchange": exchange} if exchange else {}))
+        rows = of_symbol(rows, str(filters["symbol"]))
     if text := str(filters.get("q") or "").strip():
-        rows = rows.filter(_search(text))
-    return _page(_days(rows, "created_at", filters.get("from"), filters.get("to")), before)
+        rows = rows.filter(search(text))
+    return _page(days(rows, "created_at", filters.get("from"), filters.get("to")), before)
 
 
-def _search(text: str) -> Q:
+def search(text: str) -> Q:
     """One thing at a time, so that one index answers: an id, our tag, a correlation id, a broker's id, else the start of a symbol."""
     if number := _NUMBER.fullmatch(text):
         return Q(pk=int(number[1])) | Q(broker_order_id=text) | Q(tradingsymbol=text)
@@ -102,7 +107,7 @@ def alerts(user, filters: Mapping[str, object], before: int | None = None) -> Pa
             rows = rows.filter(**{name: filters[name]})
     if symbol := str(filters.get("symbol") or "").strip().upper():
         rows = rows.filter(symbol=symbol) if ":" in symbol else rows.filter(Q(symbol=symbol) | Q(symbol__endswith=f":{symbol}"))
-    return _page(_days(rows, "received_at", filters.get("from"), filters.get("to")), before)
+    return _page(days(rows, "received_at", filters.get("from"), filters.get("to")), before)
 
 
 def alert_with_orders(user) -> QuerySet[Alert]:

@@ -1,11 +1,10 @@
 """Closed lists of filters for the API: what is not named here is refused, and an unknown value is refused too."""
 
 import django_filters as filters
-from django.db.models import Q
 
 from trading.domain.orderfsm import State
 from trading.models import Alert, Mode, Order, Outcome, Side, Strategy
-from tvapp.lib import clock
+from trading.selectors import orders
 from tvapp.lib.errors import AppError
 
 
@@ -23,45 +22,35 @@ class _Filters(filters.FilterSet):
         return self.qs
 
 
-def _day(rows, name: str, day, *, end: bool = False):
-    """Dates are IST and inclusive."""
-    bound = clock.day_start(day) if not end else clock.day_start(day + (day.resolution))
-    return rows.filter(**{f"{name}__lt" if end else f"{name}__gte": bound})
+def _is_id(value: str) -> bool:
+    return value.isdecimal() and len(value) < 19
+
+
+def _by(field: str):
+    """A strategy or account by its id or its name."""
+    return lambda rows, name, value: rows.filter(**({f"{field}_id": int(value)} if _is_id(value) else {f"{field}__name": value}))
 
 
 class OrderFilters(_Filters):
     status = filters.MultipleChoiceFilter(choices=[(s.value, s.value) for s in State])
-    strategy = filters.CharFilter(method="by_strategy")
-    account = filters.CharFilter(method="by_account")
-    symbol = filters.CharFilter(method="by_symbol")
+    strategy = filters.CharFilter(method=_by("strategy"))
+    account = filters.CharFilter(method=_by("account"))
+    symbol = filters.CharFilter(method=lambda rows, name, value: orders.of_symbol(rows, value))
     side = filters.ChoiceFilter(choices=Side.choices)
     mode = filters.ChoiceFilter(choices=Mode.choices)
     simulated = filters.BooleanFilter()
-    q = filters.CharFilter(method="by_text")
+    q = filters.CharFilter(method=lambda rows, name, value: rows.filter(orders.search(value.strip())))
 
     class Meta:
         model = Order
         fields: list[str] = []
 
-    def by_strategy(self, rows, name, value):
-        return rows.filter(strategy_id=int(value)) if value.isdecimal() and len(value) < 19 else rows.filter(strategy__name=value)
-
-    def by_account(self, rows, name, value):
-        return rows.filter(account_id=int(value)) if value.isdecimal() and len(value) < 19 else rows.filter(account__name=value)
-
-    def by_symbol(self, rows, name, value):
-        exchange, _, symbol = value.upper().rpartition(":")
-        return rows.filter(tradingsymbol=symbol, **({"exchange": exchange} if exchange else {}))
-
-    def by_text(self, rows, name, value):
-        text = value.strip()
-        return rows.filter(Q(tradingsymbol__istartswith=text) | Q(strategy__name__istartswith=text) | Q(tag=text) | Q(correlation_id=text))
-
 
 def _date_filters(field: str) -> dict[str, filters.DateFilter]:
+    """`from` and `to`: IST dates, both included."""
     return {
-        "from": filters.DateFilter(method=lambda rows, name, day: _day(rows, field, day)),
-        "to": filters.DateFilter(method=lambda rows, name, day: _day(rows, field, day, end=True)),
+        "from": filters.DateFilter(method=lambda rows, name, day: orders.days(rows, field, day, None)),
+        "to": filters.DateFilter(method=lambda rows, name, day: orders.days(rows, field, None, day)),
     }
 
 
@@ -71,15 +60,12 @@ for _name, _filter in _date_filters("created_at").items():  # `from` is a Python
 
 class AlertFilters(_Filters):
     outcome = filters.ChoiceFilter(choices=Outcome.choices)
-    strategy = filters.CharFilter(method="by_strategy")
+    strategy = filters.CharFilter(method=_by("strategy"))
     symbol = filters.CharFilter(lookup_expr="iendswith")
 
     class Meta:
         model = Alert
         fields: list[str] = []
-
-    def by_strategy(self, rows, name, value):
-        return rows.filter(strategy_id=int(value)) if value.isdecimal() and len(value) < 19 else rows.filter(strategy__name=value)
 
 
 for _name, _filter in _date_filters("received_at").items():
