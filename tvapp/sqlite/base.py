@@ -15,6 +15,7 @@ from django.db import OperationalError
 from django.db.backends.sqlite3 import base
 
 LOOK_EVERY_S = 0.001
+SHORT_S = 0.05  # a wait for the turn that need not be taken off SQLite's own
 _WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 
 
@@ -22,31 +23,43 @@ class Turn:
     """One turn at the writer for this process: a thread lock, then a lock file shared by all processes on this database."""
 
     def __init__(self, path: str):
-        self._path, self._pid, self._file = path, 0, -1
         self._thread = threading.Lock()
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def take(self, timeout: float) -> bool:
         """Waits at most `timeout` seconds. False: it is not our turn yet."""
         deadline = time.monotonic() + timeout
-        if self._pid != os.getpid():  # a forked child must not share its parent's lock
-            self._thread, self._pid, self._file = threading.Lock(), os.getpid(), self._open()
         if not self._thread.acquire(timeout=timeout):
             return False
+        taken = False
+        try:
+            taken = self._lock_file(deadline)
+        finally:
+            if not taken:
+                self._thread.release()
+        return taken
+
+    def give(self) -> None:
+        if self._file < 0:
+            return
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+        finally:
+            self._thread.release()
+
+    def drop(self) -> None:
+        """For a forked child: its copy of the open file would keep the parent's turn alive after the parent's death."""
+        os.close(self._file)
+        self._file = -1
+
+    def _lock_file(self, deadline: float) -> bool:
         while True:
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return True
             if time.monotonic() >= deadline:
-                self._thread.release()
                 return False
             time.sleep(LOOK_EVERY_S)
-
-    def give(self) -> None:
-        fcntl.flock(self._file, fcntl.LOCK_UN)
-        self._thread.release()
-
-    def _open(self) -> int:
-        return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 _turns: dict[str, Turn] = {}
@@ -54,14 +67,30 @@ _turns_lock = threading.Lock()
 
 
 def turn_of(name: str) -> Turn:
+    """The one turn of this process for a database: made under a lock, because two of them would wait for each other for ever."""
     with _turns_lock:
-        return _turns.setdefault(name, Turn(f"{name}.turn"))
+        if name not in _turns:
+            _turns[name] = Turn(f"{name}.turn")
+        return _turns[name]
+
+
+def _start_anew() -> None:
+    """A forked child shares neither its parent's locks, which may be held for ever in the copy, nor its open files."""
+    global _turns_lock
+    _turns_lock = threading.Lock()
+    for turn in _turns.values():
+        turn.drop()
+    _turns.clear()
+
+
+os.register_at_fork(after_in_child=_start_anew)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
     """Takes the turn with BEGIN IMMEDIATE, or with a single write outside a transaction, and gives it back when that ends."""
 
-    _held = False
+    _held: Turn | None = None
+    _hurried = False
 
     def _turn(self) -> Turn | None:
         name = str(self.settings_dict["NAME"])
@@ -71,14 +100,28 @@ class DatabaseWrapper(base.DatabaseWrapper):
         turn = self._turn()
         if turn is None or self._held:
             return
-        if not turn.take(float(self.settings_dict["OPTIONS"].get("timeout", 5))):
+        limit, begun = float(self.settings_dict["OPTIONS"].get("timeout", 5)), time.monotonic()
+        if not turn.take(limit):
             raise OperationalError("database is locked: another writer did not finish in time")
-        self._held = True
+        self._held = turn
+        if time.monotonic() - begun > SHORT_S:
+            self._hurry(limit - (time.monotonic() - begun))
+
+    def _hurry(self, seconds: float) -> None:
+        """Leaves SQLite what is left of the time-out: the wait for the turn and the wait for the lock are one wait."""
+        self.connection.execute(f"PRAGMA busy_timeout = {max(1, int(seconds * 1000))}")
+        self._hurried = True
+
+    def _calm(self) -> None:
+        if self._hurried:
+            self._hurried = False
+            limit = float(self.settings_dict["OPTIONS"].get("timeout", 5))
+            self.connection.execute(f"PRAGMA busy_timeout = {int(limit * 1000)}")
 
     def _give(self) -> None:
         if self._held:
-            self._held = False
-            self._turn().give()
+            turn, self._held = self._held, None
+            turn.give()
 
     def _start_transaction_under_autocommit(self) -> None:
         self._take()
@@ -87,6 +130,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         except BaseException:
             self._give()
             raise
+        finally:
+            self._calm()
 
     def _commit(self):
         super()._commit()  # a commit that fails is followed by Django's rollback, which gives the turn back
@@ -134,3 +179,4 @@ class Cursor(base.SQLiteCursorWrapper):
             yield
         finally:
             self.wrapper._give()
+            self.wrapper._calm()
