@@ -2,7 +2,7 @@
 
 import logging
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import ValidationError as ModelValidationError
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -48,6 +48,10 @@ def _of(exc: Exception) -> tuple[int, str, str, dict[str, object]] | None:
         return 429, "TOO_MANY_REQUESTS", "Too many requests. Wait a little and try again.", {"retry_after_s": int(exc.wait or 1)}
     if isinstance(exc, drf.ParseError):
         return 400, "NOT_JSON", "The body is not readable JSON.", {}
+    if isinstance(exc, RequestDataTooBig):
+        return 413, "TOO_LARGE", "The body is larger than the desk takes. Send less at once.", {}
+    if isinstance(exc, SuspiciousOperation):
+        return 400, "BAD_REQUEST", "This request could not be read.", {}
     if isinstance(exc, OperationalError):
         return 503, "DATABASE_BUSY", "The database is busy. Nothing was changed; try again in a moment.", {}
     if isinstance(exc, drf.APIException):
