@@ -24,10 +24,10 @@ from trading.selectors.orders import with_story
 from trading.services import halt, orders
 from trading.templatetags.desk import qty
 from trading.web import views
-from trading.web.context import may_act
 from trading.web.forms import KillForm, OrderEdit, ReleaseForm, ShownForm
 from tvapp.lib.errors import AppError
 from tvapp.owned import may_see_all
+from tvapp.people.roles import may_trade
 
 
 def actor_of(request: HttpRequest) -> str:
@@ -36,7 +36,7 @@ def actor_of(request: HttpRequest) -> str:
 
 def acting(request: HttpRequest) -> None:
     """Raises 403 for somebody who may only look."""
-    if not may_act(request.user):
+    if not may_trade(request.user):
         raise PermissionDenied
 
 
@@ -242,9 +242,11 @@ def _each(request: HttpRequest, found, word: str, act: Callable[[Order], object]
 # ------------------------------------------------------------------------ kill switch
 @require_http_methods(["GET", "HEAD", "POST"])
 def kill(request: HttpRequest) -> HttpResponse:
-    """GET asks, POST stops: when it answers, no new order leaves."""
-    acting(request)
-    if request.method != "POST":
+    """GET asks, or says to everybody that trading is stopped; POST stops: when it answers, no new order leaves."""
+    reads = request.method != "POST"
+    if not (reads and any(state.scope == "GLOBAL" for state in halt.status())):
+        acting(request)
+    if reads:
         return _kill_page(request)
     form = KillForm(request.POST)
     if not form.is_valid():

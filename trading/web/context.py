@@ -10,7 +10,7 @@ from risk.models import TradingMode, TradingState
 from trading.selectors import queue
 from tvapp.lib import clock
 from tvapp.owned import may_see_all
-from tvapp.people.roles import VIEWER, role_of
+from tvapp.people.roles import may_trade
 
 # (URL name, word, icon, path it is the current page of)
 PAGES = (
@@ -27,11 +27,6 @@ def desk(request) -> dict[str, object]:
     return {"desk": SimpleLazyObject(lambda: _desk(request))}
 
 
-def may_act(user) -> bool:
-    """Viewers look; they do not act."""
-    return bool(user.is_active) and role_of(user) != VIEWER
-
-
 def _desk(request) -> Mapping[str, object]:
     frame: dict[str, object] = {"now": clock.now(), "signed_in": False, "nav": _nav(request.path), "stop": None, "waiting": 0, "mode": "paper"}
     try:
@@ -44,7 +39,7 @@ def _of_user(user) -> Mapping[str, object]:
     if user is None or not user.is_authenticated:
         return {}
     return {
-        "signed_in": True, "user": user, "initials": _initials(user), "may_act": may_act(user), "may_release": may_see_all(user),
+        "signed_in": True, "user": user, "initials": _initials(user), "may_act": may_trade(user), "may_release": may_see_all(user),
         "stop": _stop(), "waiting": queue.count(user),
     }  # fmt: skip
 

@@ -5,6 +5,7 @@ import django_filters as filters
 from trading.domain.orderfsm import State
 from trading.models import Alert, Mode, Order, Outcome, Side, Strategy
 from trading.selectors import orders
+from trading.web.forms import DAYS
 from tvapp.lib.errors import AppError
 
 
@@ -20,6 +21,12 @@ class _Filters(filters.FilterSet):
             field, texts = next(iter(self.form.errors.items()))
             raise AppError("INVALID_VALUE", f"{field}: {texts[0]}", extra={"field": field})
         return self.qs
+
+
+def _yes_or_no() -> filters.Filter:
+    """The stock filter takes any other word for "not asked"."""
+    yes, no = ("true", "True", "1"), ("false", "False", "0")
+    return filters.TypedChoiceFilter(choices=[(word, word) for word in yes + no], coerce=lambda word: word in yes)
 
 
 def _is_id(value: str) -> bool:
@@ -38,7 +45,7 @@ class OrderFilters(_Filters):
     symbol = filters.CharFilter(method=lambda rows, name, value: orders.of_symbol(rows, value))
     side = filters.ChoiceFilter(choices=Side.choices)
     mode = filters.ChoiceFilter(choices=Mode.choices)
-    simulated = filters.BooleanFilter()
+    simulated = _yes_or_no()
     q = filters.CharFilter(method=lambda rows, name, value: rows.filter(orders.search(value.strip())))
 
     class Meta:
@@ -49,8 +56,8 @@ class OrderFilters(_Filters):
 def _date_filters(field: str) -> dict[str, filters.DateFilter]:
     """`from` and `to`: IST dates, both included."""
     return {
-        "from": filters.DateFilter(method=lambda rows, name, day: orders.days(rows, field, day, None)),
-        "to": filters.DateFilter(method=lambda rows, name, day: orders.days(rows, field, None, day)),
+        "from": filters.DateFilter(validators=DAYS, method=lambda rows, name, day: orders.days(rows, field, day, None)),
+        "to": filters.DateFilter(validators=DAYS, method=lambda rows, name, day: orders.days(rows, field, None, day)),
     }
 
 
@@ -74,7 +81,7 @@ for _name, _filter in _date_filters("received_at").items():
 
 class StrategyFilters(_Filters):
     q = filters.CharFilter(field_name="name", lookup_expr="icontains")
-    enabled = filters.BooleanFilter()
+    enabled = _yes_or_no()
     mode = filters.ChoiceFilter(choices=Mode.choices)
 
     class Meta:

@@ -1,9 +1,11 @@
 """What the pages take. Filters fall back to nothing when a value is not on the list; an edit says in words what is wrong with a field."""
 
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 
 from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
 
 from brokers.models import BrokerAccount
 from risk.models import LIMIT_MAX
@@ -15,6 +17,7 @@ from trading.web.verdict import WORDS_OF_CHIPS
 from tvapp.lib.money import on_step
 
 SMALLEST = Decimal("0.00000001")
+DAYS = (MinValueValidator(date(1900, 1, 1)), MaxValueValidator(date(9990, 12, 31)))  # the calendar's ends have no instant in UTC
 VERDICTS = [("", "Any verdict"), *((kind, WORDS_OF_CHIPS[kind]) for kind in ("PASS", "CLAMP", "WARN", "REJECT", "DEFER"))]
 SORTS = [("exits", "Exits first, then newest"), ("oldest", "Oldest first"), ("value", "Largest value first")]
 
@@ -29,7 +32,7 @@ def _text(label: str, placeholder: str = "", **attrs: object) -> forms.CharField
 
 
 def _date(label: str) -> forms.DateField:
-    return forms.DateField(required=False, label=label, widget=forms.DateInput(attrs={"class": "in", "type": "date"}))
+    return forms.DateField(required=False, label=label, validators=DAYS, widget=forms.DateInput(attrs={"class": "in", "type": "date"}))
 
 
 def _rows(label: str, empty: str, model) -> forms.ModelChoiceField:

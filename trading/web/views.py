@@ -16,11 +16,11 @@ from trading.selectors import queue
 from trading.services import health
 from trading.services.advice import advise
 from trading.web import rows, story
-from trading.web.context import may_act
 from trading.web.forms import AlertFilter, OrderEdit, OrderFilter, QueueFilter
 from trading.web.verdict import rules, shown
 from tvapp.lib import clock
 from tvapp.models import DeskSettings
+from tvapp.people.roles import may_trade
 
 # Plotly sets style attributes while it draws; pages with a chart, and only those, allow them.
 with_charts = csp_update({"style-src": ["'unsafe-inline'"]})
@@ -108,7 +108,7 @@ def _open_edit(request: HttpRequest, found: list[rows.QueueRow]) -> Mapping[str,
     """The row that `?edit=<id>` opens, with its form; None for a row that is not shown."""
     wanted = request.GET.get("edit", "")
     row = next((r for r in found if str(r.order.pk) == wanted), None)
-    return {"row": row, "form": OrderEdit(order=row.order)} if row and may_act(request.user) else None
+    return {"row": row, "form": OrderEdit(order=row.order)} if row and may_trade(request.user) else None
 
 
 def row_of(order: Order) -> rows.QueueRow:
@@ -144,7 +144,7 @@ def order_context(request: HttpRequest, order: Order, form: OrderEdit | None = N
     waiting = row_of(order) if state == State.WAITING else None
     decision = waiting.decision if waiting else order.decision
     first, rest = rules(decision) if decision else ([], [])
-    possible = rows.actions(order) if may_act(request.user) else frozenset()
+    possible = rows.actions(order) if may_trade(request.user) else frozenset()
     if form is None and request.GET.get("edit") and "edit" in possible:
         form = OrderEdit(order=order)
     return {
