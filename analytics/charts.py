@@ -27,7 +27,7 @@ def _layout(height: int, **more: object) -> Figure:
 
 def label(name: str, most: int = 28) -> str:
     """A person's text as a label: shortened, then harmless."""
-    return escape(name if len(name) <= most else f"{name[: most - 1]}…")
+    return escape(name if len(name) <= most else f"{name[: most - 1]}…", quote=False)  # Plotly shows `&quot;` as it stands
 
 
 def orders_by_state(counts: Sequence[tuple[State, int]]) -> Figure:
