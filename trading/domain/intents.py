@@ -11,6 +11,7 @@ from .signal import Bracket, Signal
 from .types import Action, BracketKind, Effect, Intent, OrderSide, OrderType, QuantityUnit, SizingMethod, Validity
 
 ZERO = Decimal(0)
+MOST = Decimal(10) ** 13  # a column holds ten times as much
 
 
 class PlanAction(StrEnum):
@@ -110,7 +111,7 @@ def plan(
         return Plan(PlanAction.CANCEL)
     found = _Findings()
     wanted = _unplaced(signal, lot, sizing, found) if position is None else _change(signal, position, lot, sizing, found)
-    change = _fractions(_capped(wanted, signal, position or ZERO, sellable, found), lot, found)
+    change = _storable(_fractions(_capped(wanted, signal, position or ZERO, sellable, found), lot, found), found)
     if change.side is None and not found.reasons:
         return Plan(PlanAction.NO_ACTION, notes=tuple(found.notes))
     if position is not None:
@@ -305,6 +306,14 @@ def _fractions(change: _Change, lot: Decimal | None, found: _Findings) -> _Chang
     if floored != change.quantity:
         found.notes.append(f"Quantity {plain(change.quantity)} moved to the step: {plain(floored)}")
     return _Change(change.side, floored, change.reduce_only)
+
+
+def _storable(change: _Change, found: _Findings) -> _Change:
+    """A size no order can have (too many lots of a large lot) is no quantity: it waits instead of breaking the alert."""
+    if change.quantity is None or change.quantity <= MOST:
+        return change
+    found.wait(WaitReason.QUANTITY_UNKNOWN, f"{plain(change.quantity)} is more than one order can have.")
+    return _Change(change.side, None, change.reduce_only)
 
 
 # --- at what price ----------------------------------------------------------------------------------------------

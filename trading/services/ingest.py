@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 
@@ -144,18 +145,24 @@ def _understand(delivery: Delivery, wanted: str) -> None:
     delivery.strategy = strategy
     dialect = dialects.detect(delivery.body, wanted)
     delivery.dialect = dialect.NAME
-    context = dialects.Context(
+    if dialects.ignored_platform(delivery.body):
+        delivery.problem = "PLATFORM_IGNORED"
+        return
+    delivery.parsed = dialect.to_signals(delivery.body, _context(delivery))
+    _pick(delivery, delivery.parsed[0].strategy_ref or "")
+    if delivery.strategy is not strategy:  # named in the body: it is read again as that strategy wants it read
+        delivery.parsed = dialect.to_signals(delivery.body, _context(delivery))
+    for parsed in delivery.parsed:
+        route.check_values(parsed)
+
+
+def _context(delivery: Delivery) -> dialects.Context:
+    strategy = delivery.strategy
+    return dialects.Context(
         received_at=delivery.received_at,
         default_exchange=strategy.default_exchange if strategy else "NSE",
         use_target=bool(strategy and strategy.use_target),
     )
-    if dialects.ignored_platform(delivery.body):
-        delivery.problem = "PLATFORM_IGNORED"
-        return
-    delivery.parsed = dialect.to_signals(delivery.body, context)
-    for parsed in delivery.parsed:
-        route.check_values(parsed)
-    _pick(delivery, delivery.parsed[0].strategy_ref or "")
 
 
 def _pick(delivery: Delivery, ref: str) -> None:
@@ -184,6 +191,8 @@ def _by_name(ref: str, username: str) -> Strategy | None:
     named = Q(name__iexact=ref) | (Q(pk=int(ref)) if ref.isdecimal() and len(ref) < 19 else Q(pk__in=[]))
     rows = Strategy.objects.standing().filter(named, owner__is_active=True).select_related("owner", "account").order_by("id")
     mine = [row for row in rows if row.owner.username == username] if username else []
+    if not mine and username and get_user_model().objects.filter(username=username).exists():
+        return None  # somebody of this desk was named: nobody else's strategy of that name is meant
     return next(iter(mine or rows), None)
 
 

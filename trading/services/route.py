@@ -10,9 +10,9 @@ from risk.codes import WAITS, Code
 from trading.domain import intents, orderfsm
 from trading.domain.orderfsm import State
 from trading.domain.signal import Signal as Parsed
+from trading.domain.types import Intent, SizingMethod
 from trading.domain.types import OrderType as SignalType
 from trading.domain.types import Product as SignalProduct
-from trading.domain.types import SizingMethod
 from trading.models import Alert, Level, Mode, OnDrift, Order, Position, Product, Signal, Strategy
 from trading.selectors import instruments
 from trading.services import orders, positions, sysevents
@@ -21,6 +21,7 @@ from tvapp.lib.errors import AppError
 from tvapp.models import DeskSettings
 
 ACTOR = "router"
+MOST_DIGITS = 15  # SQLite keeps no more of a number
 
 # Routing speaks about these before the gate has anything to measure.
 _EARLY = {
@@ -80,10 +81,13 @@ def check_values(parsed: Parsed) -> None:
     """What no order of ours can carry is refused here, before anything is stored."""
     if parsed.product == SignalProduct.MTF:
         raise AppError("BAD_PRODUCT", "MTF orders cannot be sent from here; use CNC, MIS or NRML.", extra={"field": "product"})
-    for name in ("quantity", "limit_price", "trigger_price", "ref_price"):
+    names = ("quantity", "limit_price", "trigger_price", "ref_price", *(["target_position"] if parsed.intent == Intent.TARGET else []))
+    for name in names:
         value = getattr(parsed, name)
         if value is not None and round(value, 8) != value:
             raise AppError("BAD_NUMBER", f"{name} has more than 8 decimals.", extra={"field": name})
+        if value is not None and len(value.normalize().as_tuple().digits) > MOST_DIGITS:
+            raise AppError("BAD_NUMBER", f"{name} has more than {MOST_DIGITS} digits.", extra={"field": name})
 
 
 def _plan(case: Case) -> intents.Plan:
