@@ -1,0 +1,94 @@
+"""Pages, API lists and the road itself over a long history against a short one: what is asked is whether time grows with the past."""
+
+import http.client
+import time
+
+from tests.bench import direct, history, place
+from tests.bench.rows import Row, Size, alternate, median, row
+
+SHORT = 1_000
+GOAL = "ratio <= 1.3"
+PAGES = {
+    "/queue": "queue page",
+    "/orders": "orders page",
+    "/orders?status=COMPLETE": "orders page, state with most of them",
+    "/orders?status=NEEDS_REVIEW": "orders page, state without any",
+    "/orders?strategy={strategy}": "orders page, one strategy",
+    "/orders?account={account}": "orders page, one account",
+    "/orders?symbol=NSE:H7": "orders page, one symbol",
+    "/orders?symbol=NSE:NONE": "orders page, symbol without any",
+    "/orders?side=SELL": "orders page, side without any",
+    "/orders?mode=AUTO": "orders page, one mode",
+    "/orders?q=H7": "orders page, search for a symbol",
+    "/orders?q={tag}": "orders page, search for a tag",
+    "/orders?q={oldest}": "orders page, search for an id",
+    "/orders?from={today}": "orders page, today",
+    "/orders?from={first_day}&to={first_day}": "orders page, the oldest day",
+    "/alerts": "alerts page",
+    "/": "dashboard",
+    "/api/orders": "API orders",
+    "/api/orders?symbol=NSE:NONE": "API orders, symbol without any",
+    "/api/orders?q=zzz": "API orders, search without any",
+    "/api/orders/queue": "API queue",
+}
+LAST = {"/orders": "/orders?before={last}", "/api/orders": "/api/orders?before={last}"}
+
+
+def run(size: Size) -> list[Row]:
+    short = place.home()
+    long = place.copy_of(short, "long")
+    facts = [history.fill(short, min(SHORT, size.rows)), history.fill(long, size.rows)]
+    with place.serve_desk(long, TVAPP_TEST="1") as a, place.serve_desk(short, TVAPP_TEST="1") as b:  # TVAPP_TEST: no throttles
+        readers = [Reader(a.port, facts[1]), Reader(b.port, facts[0])]
+        rows = [_growth(path, f"ms, {what}, {size.rows:,} orders against {SHORT:,}", readers, size) for path, what in PAGES.items()]
+        rows += [_last(path, beyond, readers[0], size) for path, beyond in LAST.items()]
+    return rows + _road(long, short, size)
+
+
+class Reader:
+    """Asks one web server for pages, signed in, over one connection."""
+
+    def __init__(self, port: int, facts: dict[str, str]):
+        self.facts = facts | {"last": str(int(facts["oldest"]) + 50)}
+        self.http = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+
+    def ms(self, path: str) -> float:
+        """Milliseconds of the page, the better one of two: what interrupts a request is not the page's."""
+        return min(self._once(path.format(**self.facts)) for _ in range(2))
+
+    def _once(self, path: str) -> float:
+        key = {"Authorization": f"Token {self.facts['token']}"} if path.startswith("/api/") else {"Cookie": f"sessionid={self.facts['cookie']}"}
+        begun = time.perf_counter()
+        self.http.request("GET", path, headers=key)
+        answer = self.http.getresponse()
+        answer.read()
+        if answer.status != 200:
+            raise place.BenchmarkFailed(f"{path} was answered {answer.status}.")
+        return 1000 * (time.perf_counter() - begun)
+
+
+def _growth(path: str, figure: str, readers: list[Reader], size: Size) -> Row:
+    long, short = readers
+    long.ms(path), short.ms(path)
+    a, b = alternate(lambda: long.ms(path), lambda: short.ms(path), 2 * size.repeats + 1)
+    return row("pages", figure, median(a), median(b), GOAL)
+
+
+def _last(path: str, beyond: str, long: Reader, size: Size) -> Row:
+    a, b = alternate(lambda: long.ms(beyond), lambda: long.ms(path), 2 * size.repeats + 1)
+    return row("pages", f"ms, last page of {path} against its first, {size.rows:,} orders", median(a), median(b), GOAL)
+
+
+def _road(long, short, size: Size) -> list[Row]:
+    """The same alerts through ingest and dispatch in one process."""
+    with direct.worker(long) as a, direct.worker(short) as b:
+        a(5), b(5)
+        ours, yardstick = alternate(lambda: a(10), lambda: b(10), size.repeats)
+    return [
+        row("pages", f"ms, {what} one alert, {size.rows:,} orders against {SHORT:,}", _part(ours, name), _part(yardstick, name), GOAL)
+        for name, what in (("ingest", "storing"), ("dispatch", "sending the order of"))
+    ]
+
+
+def _part(side: list[dict[str, list[float]]], name: str) -> float:
+    return median([ms for took in side for ms in took[name]])
