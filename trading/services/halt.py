@@ -1,7 +1,5 @@
 """The kill switch: one row, committed before anybody is told it is on. It survives restarts and is read again right before each write."""
 
-from django.db import transaction
-
 from brokers.models import BrokerAccount
 from risk.models import TradingMode, TradingState
 from trading.domain import orderfsm
@@ -11,6 +9,8 @@ from trading.selectors.snapshot import scopes, state_of
 from trading.services import orders, sysevents
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
+
+TRIES = 5
 
 
 def scope_key(scope: str, account_id: int | None = None, strategy_id: int | None = None) -> str:
@@ -39,9 +39,8 @@ def release(key: str, *, reason: str, actor: str) -> None:
 
 
 def _set(key: str, state: TradingMode, reason: str, actor: str) -> None:
-    row = TradingState.objects.filter(scope=key).first() or TradingState(scope=key)
-    row.state, row.reason, row.actor, row.at = state, reason[:200], actor, clock.now()
-    row.save()
+    values = {"state": state, "reason": reason[:200], "actor": actor, "at": clock.now()}
+    TradingState.objects.update_or_create(scope=key, defaults=values)
 
 
 def status() -> list[TradingState]:
@@ -62,15 +61,22 @@ def _park(key: str, actor: str) -> int:
 
 
 def _cancel_open(key: str, actor: str) -> int:
-    count = 0
-    for order in _orders_of(key).filter(status__in=orderfsm.LIVE):
+    live = list(_orders_of(key).filter(status__in=orderfsm.LIVE).values_list("pk", flat=True))
+    return sum(_cancel_one(pk, actor) for pk in live)
+
+
+def _cancel_one(pk: int, actor: str) -> bool:
+    """Asks once more when the order changed between the read and the wish: a part fill must not let the rest live on."""
+    for _ in range(TRIES):
+        order = Order.objects.select_related("account").get(pk=pk)
+        if order.status not in orderfsm.LIVE:
+            return False
         try:
-            with transaction.atomic():
-                orders.cancel(order, actor=actor)
-            count += 1
-        except AppError:  # it ended between the read and the cancel: nothing is left to cancel
+            orders.cancel(order, actor=actor)
+        except AppError:
             continue
-    return count
+        return True
+    return False
 
 
 def halted(order: Order) -> TradingState | None:
