@@ -195,6 +195,8 @@ def _hash(payload: dict[str, str]) -> str:
 def _send(claimed: Claimed) -> str:
     """The only place an order is written to a broker. No transaction is open; whatever happens becomes an outcome."""
     order, attempt = claimed.order, claimed.attempt
+    if not _still_ours(order):
+        return _overslept(order, attempt)
     stop = halt.halted(order)
     if stop is not None:
         return _unsent(order, attempt, f"trading was stopped ({stop.reason or stop.scope}) before it left")
@@ -211,6 +213,19 @@ def _send(claimed: Claimed) -> str:
     return "sent"
 
 
+def _still_ours(order: Order) -> bool:
+    """Whether the lease still runs. A worker that slept through it (a suspended machine) finds that others decided about the order."""
+    return Order.objects.filter(pk=order.pk, status=State.SENDING, attempt=order.attempt, lease_until__gt=clock.now()).exists()
+
+
+def _overslept(order: Order, attempt: OrderAttempt) -> str:
+    why = "the worker was stopped for longer than its lease before it sent anything"
+    with transaction.atomic():
+        _finish(attempt, AttemptOutcome.NOT_SENT, why, {})
+        orders.move(order, State.QUEUED, text=f"Not sent: {why}. It is queued again.", actor=WORKER)
+    return "too late"
+
+
 def _record_ack(order: Order, attempt: OrderAttempt, ack: PlaceAck, adapter: Adapter) -> None:
     """SENT with the broker's id; where the ack is the truth already (paper), what it led to is read first and recorded along."""
     broker, key = order.account.get_broker_display(), ack.key
@@ -218,11 +233,20 @@ def _record_ack(order: Order, attempt: OrderAttempt, ack: PlaceAck, adapter: Ada
     fills = adapter.list_fills(key) if report else ()
     with transaction.atomic():
         _finish(attempt, AttemptOutcome.ACCEPTED, "", dict(ack.raw or {}))
+        _catch_up(order)
         text = f"{broker} took it as {key.broker_order_id}."
         orders.move(order, State.SENT, text=text, actor=broker, broker_order_id=key.broker_order_id)
         if report:
             sync.apply_report(order.pk, report, fills, actor=broker)
     crash.point("dispatch.recorded")
+
+
+def _catch_up(order: Order) -> None:
+    """The answer of this very attempt counts, too, when its lease ran out during the call and the outcome was called unknown."""
+    unsure = [State.UNKNOWN, State.NEEDS_REVIEW]
+    row = Order.objects.filter(pk=order.pk, attempt=order.attempt, status__in=unsure).values("status", "version").first()
+    if row:
+        order.status, order.version = row["status"], row["version"]
 
 
 def _finish(attempt: OrderAttempt, outcome: str, message: str, raw: dict[str, object]) -> None:
