@@ -4,16 +4,16 @@ Zero rows updated means another one was first: a person gets 409, a worker drops
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import F
 
 from risk.models import Verdict
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
-from trading.models import Order, OrderEvent, Pending, Source
+from trading.models import Mode, Order, OrderEvent, Pending, Source
 from trading.services import doorbell
 from tvapp.lib import clock, crash, ids, log
 from tvapp.lib.errors import AppError
@@ -98,6 +98,8 @@ def _entering(to: State) -> dict[str, object]:
     now = clock.now()
     if to == State.QUEUED:
         return {"queued_at": now, "rung_at": now, "rings": 0, "due_at": None}
+    if to == State.WAITING:
+        return {"mode": Mode.MANUAL}  # a person decides now, and an automatic order's age limit would leave nothing to decide
     if to in orderfsm.ENDED:
         return {"ended_at": now, "pending_action": Pending.NONE}
     return {}
@@ -110,6 +112,18 @@ def note(order: Order, kind: str, text: str, *, actor: str, code: str = "", data
             return False
         _event(order, kind, text, actor, code=code, data=data)
     return True
+
+
+def guarded(order: Order, act: Callable[[Order], object]) -> object:
+    """What `act` says of this order; "broken" and a line in the log when it raised: one bad row must not keep all others waiting."""
+    with log.bound(order.correlation_id):
+        try:
+            return act(order)
+        except OperationalError:  # a busy database breaks off the whole pass, which is tried again
+            raise
+        except Exception:
+            logger.exception("order %s could not be worked on; the others go on", order.pk)
+            return "broken"
 
 
 def _lost(order: Order) -> AppError:
@@ -228,7 +242,8 @@ def resubmit(order: Order, *, actor: str) -> Order:
         text = "Only an order that ended before the broker took it can be sent again as a copy."
         raise AppError("ORDER_NOT_ENDED", text, status=409, extra={"status": order.status})
     fields = {name: getattr(order, name) for name in COPIED}
-    fields |= {"quantity": order.requested_quantity, "mode": "MANUAL", "source": Source.RESUBMIT, "copied_from": order, "received_at": clock.now()}
+    asked = (order.decision.requested if order.decision else None) or order.quantity  # before a clamp, after a person's correction
+    fields |= {"quantity": asked, "mode": "MANUAL", "source": Source.RESUBMIT, "copied_from": order, "received_at": clock.now()}
     fields["fired_at"] = None  # its age counts from the person's wish, not from the old alert
     with transaction.atomic(), log.bound(order.correlation_id):
         return create(State.WAITING, text=f"Copied from order {order.pk} by {actor}; waits for a decision.", actor=actor, **fields)

@@ -12,7 +12,7 @@ from brokers.types import OrderReport
 from trading.domain.orderfsm import State
 from trading.models import AttemptOutcome, Level, Order, OrderAttempt
 from trading.services import health, orders, sync, sysevents
-from tvapp.lib import clock, crash, log
+from tvapp.lib import clock, crash
 
 logger = logging.getLogger("tvapp.recover")
 
@@ -122,6 +122,5 @@ def recover_all() -> dict[str, int]:
 
 
 def _count(counts: dict[str, int], order: Order, act) -> None:
-    with log.bound(order.correlation_id):
-        word = act(order)
+    word = str(orders.guarded(order, act))
     counts[word] = counts.get(word, 0) + 1

@@ -114,7 +114,7 @@ def _fact(row: Strategy) -> dict[str, object]:
 @transaction.atomic
 def limits_of(strategy: Strategy, actor: str) -> RiskSettings:
     """The strategy's own limits row; made empty (it adds nothing yet) when there is none."""
-    row = Strategy.objects.select_for_update().select_related("limits").get(pk=strategy.pk)
+    row = Strategy.objects.select_for_update(of=("self",)).select_related("limits").get(pk=strategy.pk)
     _must_stand(row)
     if row.limits is None:
         row.limits = RiskSettings.objects.create(owner=row.owner, scope=Scope.STRATEGY)

@@ -11,7 +11,7 @@ from trading.domain.orderfsm import State
 from trading.models import Mode, Order, Pending
 from trading.selectors.snapshot import scopes, state_of
 from trading.services import advice, doorbell, health, orders, recover
-from tvapp.lib import clock, log
+from tvapp.lib import clock
 from tvapp.models import DeskSettings, Heartbeat
 
 logger = logging.getLogger("tvapp.sweeper")
@@ -57,12 +57,11 @@ def _ring_cancels() -> int:
 
 
 def _resume_held() -> int:
-    """Orders on hold whose reason ended go on, go back to waiting, or end as too old."""
+    """Orders on hold whose reason ended go on, go back to waiting, or end as too old; an exit never ends by itself."""
     rows = Order.objects.filter(status=State.HELD).exclude(status_reason__in=WAITS_FOR_PERSON)
     count = 0
     for order in rows.select_related("account", "strategy", "instrument", "owner")[:MOST]:
-        with log.bound(order.correlation_id):
-            count += _resume(order)
+        count += orders.guarded(order, _resume) is True
     return count
 
 
@@ -73,7 +72,7 @@ def _resume(order: Order) -> bool:
     if advice.advise(order).verdict == Verdict.DEFER or _disk_low(order):
         return False
     age, desk = _age_s(order), DeskSettings.current()
-    if age > desk.alert_dead_manual_h * 3600:
+    if age > desk.alert_dead_manual_h * 3600 and not order.reduce_only:
         text = "Too old: what held it back ended, but the alert is no longer worth sending."
         return orders.move(order, State.STALE, code="SIGNAL_TOO_OLD", text=text, actor=ACTOR)
     young = order.mode == Mode.MANUAL or age <= (order.max_age_s or desk.alert_age_auto_s)
@@ -100,9 +99,9 @@ def _age_s(order: Order) -> float:
 
 
 def _sync_live() -> int:
-    """Rings for a fresh read of each account that has an order resting at its broker."""
+    """Rings for a fresh read of each account that has an order resting at its broker, or one whose tag is watched."""
     every = clock.seconds(DeskSettings.current().sync_live_s)
-    accounts = Order.objects.filter(status__in=orderfsm.LIVE).values_list("account_id", flat=True).distinct()
+    accounts = Order.objects.filter(status__in=[*orderfsm.LIVE, State.NEEDS_REVIEW]).values_list("account_id", flat=True).distinct()
     count = 0
     for account_id in accounts:
         count += _ring_once(f"sync {account_id}", every, lambda pk=account_id: doorbell.ring_sync(pk))

@@ -2,21 +2,23 @@
 
 import logging
 from collections.abc import Iterable
+from datetime import timedelta
 from decimal import Decimal
 
 from django.db import transaction
+from django.db.models import Q
 
 from brokers import registry
 from brokers.base import Adapter
 from brokers.errors import BrokerError
 from brokers.models import BrokerAccount
+from brokers.types import LIVE, OrderReport, Status
 from brokers.types import Fill as BrokerFill
-from brokers.types import OrderReport, Status
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Fill, Level, Order, Pending
 from trading.services import orders, positions, sysevents
-from tvapp.lib import clock, crash, log
+from tvapp.lib import clock, crash
 from tvapp.lib.money import plain, rupees
 
 logger = logging.getLogger("tvapp.sync")
@@ -32,13 +34,15 @@ STATES = {
     Status.REJECTED: State.REJECTED,
     Status.EXPIRED: State.EXPIRED,
 }
+_REOPENED = (State.CANCELLED, State.EXPIRED, State.FAILED)
+WATCH = timedelta(days=2)
 _RANK = {State.SENT: 1, State.OPEN: 2, State.PARTIAL: 3}
 
 
 def apply_report(order_id: int, report: OrderReport, fills: Iterable[BrokerFill], *, actor: str = "sync") -> bool:
     """Brings one order up to what the broker reported. Returns whether anything changed; safe to repeat and to reorder."""
     with transaction.atomic():
-        order = Order.objects.select_for_update().select_related("account", "instrument").get(pk=order_id)
+        order = Order.objects.select_for_update(of=("self",)).select_related("account", "instrument").get(pk=order_id)
         new = [f for f in fills if _store_fill(order, f)]
         crash.point("sync.fills_stored")
         filled, average = _totals(order)
@@ -148,17 +152,24 @@ def _fills_of(adapter: Adapter, report: OrderReport, today: dict[str, list[Broke
 
 
 def _apply_all(account: BrokerAccount, adapter: Adapter, reports: Iterable[OrderReport], fills: dict[str, list[BrokerFill]]) -> int:
-    open_states = [*orderfsm.LIVE, State.UNKNOWN, State.NEEDS_REVIEW]
-    ours = dict(Order.objects.filter(account=account, status__in=open_states).values_list("tag", "id"))
+    ours = {order.tag: order for order in _watched(account)}
     changed = 0
     for report in reports:
-        order_id = ours.get(report.key.ref)
-        if order_id is None:
+        order = ours.get(report.key.ref)
+        if order is None or not _may_be_news(order, report):
             continue
-        cid = Order.objects.values_list("correlation_id", flat=True).get(pk=order_id)
-        with log.bound(cid):
-            changed += apply_report(order_id, report, _fills_of(adapter, report, fills))
+        changed += orders.guarded(order, lambda o, r=report: apply_report(o.pk, r, _fills_of(adapter, r, fills))) is True
     return changed
+
+
+def _watched(account: BrokerAccount) -> Iterable[Order]:
+    """Orders that are or may be live, and those that ended lately: a fill may still be reported, a refused one may turn up."""
+    live, ended = Q(status__in=[*orderfsm.LIVE, State.UNKNOWN, State.NEEDS_REVIEW]), Q(status__in=_REOPENED, ended_at__gt=clock.now() - WATCH)
+    return Order.objects.filter(live | ended, account=account).only("id", "tag", "status", "filled_quantity", "correlation_id")
+
+
+def _may_be_news(order: Order, report: OrderReport) -> bool:
+    return order.status not in _REOPENED or report.filled > order.filled_quantity or (order.status == State.FAILED and report.status in LIVE)
 
 
 def pull(order: Order, *, actor: str = "sync") -> bool:
