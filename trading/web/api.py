@@ -42,7 +42,7 @@ def _int(request: Request, name: str, default: int | None, most: int) -> int | N
     text = request.query_params.get(name)
     if text is None:
         return default
-    if not text.isdecimal() or not 0 < int(text[:19]) <= most:
+    if not text.isdecimal() or len(text) > 19 or not 0 < int(text) <= most:
         raise AppError("INVALID_VALUE", f"{name} must be a whole number from 1 to {most}.", extra={"field": name})
     return int(text)
 
@@ -142,10 +142,11 @@ class OrderExecute(_OrderAction):
     @extend_schema(request=show.ExecuteSerializer, responses={202: show.OrderSerializer}, summary="Execute a waiting order")
     def post(self, request: Request, pk: int) -> Response:
         trader(request)
+        order = order_row(request, pk)
         form = show.ExecuteSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         key = request.headers.get("Idempotency-Key", "")[:128]
-        order = orders.approve(order_row(request, pk), actor=actor_of(request), key=key, **form.validated_data)
+        order = orders.approve(order, actor=actor_of(request), key=key, **form.validated_data)
         return _order(order, status.HTTP_202_ACCEPTED)
 
 
@@ -161,10 +162,11 @@ class OrderStatusChange(_OrderAction):
     @extend_schema(request=show.StatusSerializer, responses={202: show.OrderSerializer}, summary="CANCELLED, or WAITING from HELD or QUEUED")
     def patch(self, request: Request, pk: int) -> Response:
         trader(request)
+        order = order_row(request, pk)
         form = show.StatusSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         act = orders.cancel if form.validated_data["status"] == State.CANCELLED else orders.back_to_queue
-        return _order(act(order_row(request, pk), actor=actor_of(request)), status.HTTP_202_ACCEPTED)
+        return _order(act(order, actor=actor_of(request)), status.HTTP_202_ACCEPTED)
 
 
 class OrderResubmit(_OrderAction):
