@@ -221,3 +221,16 @@ def test_it_settles_the_other_orders_when_one_breaks_the_sweep(desk, monkeypatch
     sweeper.sweep()
     lost.refresh_from_db()
     assert lost.status == "QUEUED" and Heartbeat.objects.filter(name="sweeper").exists()
+
+
+# -------------------------------------------------------------------------- bodies of the API
+@pytest.mark.parametrize("body", ['{"name": "x", "account_id": 1e999}', r'{"\ud800": 1}', r'{"mode": "\ud800"}', '{"name": ["\\udfff"]}'])
+def test_it_refuses_a_body_it_could_not_repeat(desk, client, body):
+    client.force_login(desk.owner)
+    answer = client.post("/api/strategies", body, content_type="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (400, "NOT_JSON")
+
+
+def test_it_gives_no_more_rows_than_a_page_has_however_the_number_is_written(desk, client):
+    client.force_login(desk.owner)
+    assert client.get("/api/orders?limit=00000000000000000019999").status_code == 400
