@@ -57,7 +57,9 @@ def _poison(owner) -> None:
     for row in Strategy.objects.filter(owner=owner):
         Strategy.objects.filter(pk=row.pk).update(name=f"{row.pk}{HOSTILE}"[:80], description=HOSTILE)
     BrokerAccount.objects.filter(owner=owner).update(name=HOSTILE[:40])
-    Order.objects.update(why=HOSTILE, broker_message=HOSTILE, broker_order_id=HOSTILE[:60], tv_symbol=HOSTILE[:60], tradingsymbol=HOSTILE[:50])
+    for row in Order.objects.all():
+        Order.objects.filter(pk=row.pk).update(broker_order_id=f"{row.pk}{HOSTILE}"[:60])
+    Order.objects.update(why=HOSTILE, broker_message=HOSTILE, tv_symbol=HOSTILE[:60], tradingsymbol=HOSTILE[:50])
     Alert.objects.update(strategy_ref=HOSTILE, symbol=HOSTILE[:80], message=HOSTILE, body=json.dumps({HOSTILE: HOSTILE}))
     OrderEvent.objects.update(text=HOSTILE, actor=HOSTILE[:40], data={"payload": HOSTILE})
     OrderAttempt.objects.update(message=HOSTILE, payload={"x": HOSTILE}, answer={"x": HOSTILE})
