@@ -108,10 +108,12 @@ def _instrument(order: Order, now: datetime) -> risk.InstrumentFacts:
 
 
 def _position(order: Order, others, now: datetime) -> risk.PositionFacts:
+    # the working orders first: one that fills between the two reads then counts twice, and an exit is cut too much rather than too little
+    working = list(others.values_list("side", "quantity", "filled_quantity"))
     mine = Position.objects.filter(account_id=order.account_id, instrument_id=order.instrument_id, product=order.product)
     net = sum(mine.values_list("quantity", flat=True), Decimal(0))  # summed here: SQLite adds in floating point
-    against = others.filter(side="SELL" if net > 0 else "BUY").values_list("quantity", "filled_quantity") if net else []
-    closing = sum((quantity - filled for quantity, filled in against), Decimal(0))
+    against = "SELL" if net > 0 else "BUY"
+    closing = sum((quantity - filled for side, quantity, filled in working if net and side == against), Decimal(0))
     return risk.PositionFacts(net=net, sellable=max(net, Decimal(0)), closing=closing, as_of=now)
 
 

@@ -112,7 +112,8 @@ def _bump(keys: list[str]) -> None:
     """Serialises claims of one scope: the row is locked (PostgreSQL) or the writer is ours (SQLite) until we commit."""
     for key in keys:
         if not RiskLedger.objects.filter(scope=key).update(version=F("version") + 1):
-            RiskLedger.objects.get_or_create(scope=key)
+            RiskLedger.objects.get_or_create(scope=key)  # made by another one meanwhile it is not ours yet: lock it
+            RiskLedger.objects.filter(scope=key).update(version=F("version") + 1)
 
 
 def _disk_low(order: Order) -> bool:

@@ -12,11 +12,12 @@ from brokers import registry
 from brokers.errors import Ambiguous, Rejected
 from brokers.models import Instrument, PaperOrder, Quote
 from brokers.types import Status
-from risk.models import TradingState
+from risk.models import RiskLedger, TradingState
 from tests.trading.desk import make_desk
 from tests.trading.services.broker import Wire
 from trading.domain.orderfsm import State
 from trading.models import Alert, Order, Position, Strategy
+from trading.selectors import snapshot
 from trading.services import advice, dispatch, halt, orders, recover, sweeper, sync
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
@@ -234,3 +235,26 @@ def test_it_refuses_a_body_it_could_not_repeat(desk, client, body):
 def test_it_gives_no_more_rows_than_a_page_has_however_the_number_is_written(desk, client):
     client.force_login(desk.owner)
     assert client.get("/api/orders?limit=00000000000000000019999").status_code == 400
+
+
+# -------------------------------------------------------------------------- claims see each other
+def test_it_never_counts_a_closing_order_neither_as_working_nor_as_filled(desk, monkeypatch):
+    desk.filled("auto")
+    second, first = [desk.order("auto", trade={"order_action": "SELL"}) for _ in range(2)]
+    fills, original = [dispatch.claim(first.pk)], QuerySet._fetch_all
+
+    def read_before_the_other_fills(self):
+        original(self)
+        if self.model is Position and fills:
+            dispatch._send(fills.pop())
+
+    order = dispatch._read(second.pk)
+    monkeypatch.setattr(QuerySet, "_fetch_all", read_before_the_other_fills)
+    facts = snapshot.question(order, clock.now()).snapshot.position
+    assert not fills and facts.net - facts.closing <= 0
+
+
+def test_it_bumps_a_ledger_also_when_it_is_the_first_to_use_it(desk):
+    RiskLedger.objects.all().delete()
+    dispatch.claim(desk.order("auto").pk)
+    assert set(RiskLedger.objects.values_list("version", flat=True)) == {1}
