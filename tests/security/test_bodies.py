@@ -87,3 +87,17 @@ def test_it_looks_behind_no_row_in_the_settings(query, victim):
 def test_it_serves_no_file_from_outside(path, victim, boss):
     answer = boss.get(path)
     assert answer.status_code == 404 and b"SECRET_KEY" not in b"".join(answer)
+
+
+@pytest.mark.parametrize("sign", ["\n", "\x1b[31m", "\u202e", "\u200b", "\u2028"])
+def test_it_names_no_strategy_by_what_cannot_be_seen(sign, victim):
+    client, name = browser(victim.owner), f"a{sign}b"
+    body = json.dumps({"name": name})
+    assert client.post("/api/strategies", body, "application/json").json()["message"] == "name: Only visible characters, in one line."
+    client.post(f"/admin/trading/strategy/{victim.auto.pk}/change/", {"name": name})
+    assert not Strategy.objects.filter(name=name).exists()
+
+
+def test_it_takes_a_name_in_any_script(victim):
+    body = json.dumps({"name": "\u0915\u094d\u200d\u0937 \u2013 ORB-15"})
+    assert browser(victim.owner).post("/api/strategies", body, "application/json").status_code == 201

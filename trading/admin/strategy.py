@@ -15,6 +15,7 @@ from tvapp.admin_base import HistoryAdmin, OwnedAdmin, OwnedForm, OwnRelatedFilt
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 from tvapp.models import DeskSettings
+from tvapp.validators import one_line
 
 PAGES = "admin:trading_strategy_"
 
@@ -36,6 +37,7 @@ class StrategyForm(OwnedForm):
 
     def clean_name(self) -> str:
         name = self.cleaned_data["name"]
+        one_line(name)
         try:
             strategies.check_name(self.instance.owner, name, but=self.instance.pk)
         except AppError as refused:

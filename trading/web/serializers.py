@@ -10,6 +10,7 @@ from risk.models import LIMIT_MAX, ClampMode, RiskSettings, Scope, clean_symbols
 from trading.models import Alert, Fill, Order, OrderEvent, OrderType, Product, Strategy
 from tvapp.lib.errors import AppError
 from tvapp.lib.money import plain
+from tvapp.validators import one_line
 
 
 def refuse_unknown(serializer: serializers.BaseSerializer) -> None:
@@ -137,6 +138,7 @@ class StrategySerializer(StrictMixin, serializers.ModelSerializer):
             "use_target", "has_secret", "secret_made_at", "created_at", "updated_at",
         )  # fmt: skip
         read_only_fields = ("id", "environment", "has_secret", "secret_made_at", "created_at", "updated_at")
+        extra_kwargs = {"name": {"validators": [one_line]}}
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
