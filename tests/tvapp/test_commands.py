@@ -3,10 +3,13 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from contextlib import contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -84,7 +87,7 @@ def nobody_listens(settings):
 
 
 # ---------------------------------------------------------------------------- all of them
-TRIED = {"demo", "docs", "doctor", "kill", "prepare", "prune", "recoverorders", "replayalert", "sweep"}
+TRIED = {"demo", "docs", "doctor", "kill", "kitesim", "prepare", "prune", "recoverorders", "replayalert", "sweep"}
 
 
 def test_it_tries_every_command_there_is():
@@ -289,6 +292,42 @@ def test_demo_follows_an_alert_to_its_fill(desk, settings):
 def test_demo_says_that_no_desk_runs(db, nobody_listens):
     with pytest.raises(CommandError, match="bin/run"):
         run("demo")
+
+
+# ---------------------------------------------------------------------------- kitesim
+@pytest.mark.process
+def test_kitesim_answers_until_it_is_told_to_end(tmp_path):
+    faults = tmp_path / "faults.json"
+    faults.write_text('[{"route": "instruments", "mode": "429"}]')
+    words = [sys.executable, str(ROOT / "manage.py"), "kitesim", "--port", "0", "--faults", str(faults)]
+    env = {**os.environ, "TVAPP_HOME": str(tmp_path / "home")}
+    process = subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    said = process.stdout.readline().split()
+    try:
+        with pytest.raises(urllib.error.HTTPError, match="429"):
+            urllib.request.urlopen(f"{said[-1]}/instruments", timeout=5)
+        with urllib.request.urlopen(f"{said[-1]}/instruments", timeout=5) as answer:
+            assert answer.read().startswith(b"instrument_token,")
+    finally:
+        process.send_signal(signal.SIGTERM)
+    assert (process.wait(10), process.stderr.read()) == (0, "")
+
+
+@pytest.mark.parametrize("faults", ["{", '[{"mode": "unheard of"}]', "7"])
+def test_kitesim_refuses_faults_it_cannot_read(tmp_path, faults):
+    (tmp_path / "faults.json").write_text(faults)
+    with pytest.raises(CommandError, match="cannot start"):
+        run("kitesim", "--port", "0", "--faults", str(tmp_path / "faults.json"))
+
+
+def test_kitesim_refuses_a_port_that_is_taken():
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(CommandError, match="in use"):
+        run("kitesim", "--port", str(taken.getsockname()[1]))
+
+
+def test_kitesim_refuses_instruments_it_cannot_read(tmp_path):
+    with pytest.raises(CommandError, match="nowhere"):
+        run("kitesim", "--instruments", str(tmp_path / "nowhere.csv"))
 
 
 # ---------------------------------------------------------------------------- prepare
