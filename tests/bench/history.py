@@ -14,7 +14,7 @@ from tests.bench import place
 
 WAITING, HELD, SYMBOLS, A_DAY = 20, 3, 20, 400
 # Seventeen letters, like a real tag of a paper order.
-_TAG = "'tbbbbbbbbbbbb' || " + " || ".join(f"char(97 + i / {26**n} % 26)" for n in (3, 2, 1, 0))
+_TAG = "'tbbbbbbbbbbb' || " + " || ".join(f"char(97 + i / {26**n} % 26)" for n in (4, 3, 2, 1, 0))
 _ENDS = """CASE WHEN i % 20 < 14 THEN 'COMPLETE' WHEN i % 20 < 16 THEN 'CANCELLED' WHEN i % 20 = 16 THEN 'REJECTED_RISK'
  WHEN i % 20 = 17 THEN 'STALE' WHEN i % 20 = 18 THEN 'FAILED' ELSE 'REJECTED' END"""
 
