@@ -34,6 +34,7 @@ def ensure() -> Path:
     Safe with many processes at once, and cheap when everything is there. Raises HomeProblem with one line for the person.
     """
     home = path()
+    os.umask(0o077)  # the database and all else in it are for this user alone, also in a directory that others may enter
     try:
         if not _complete(home):
             _complete_under_lock(home)

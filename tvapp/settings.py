@@ -236,6 +236,7 @@ LOGGING = {
     "loggers": {
         "django-q": {"handlers": ["out"], "level": "WARNING", "propagate": False},
         "django.request": {"level": "ERROR"},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},  # strangers' Host headers are answered 400, not told at length
         "gunicorn.error": {"level": "WARNING"},
     },
 }

@@ -85,3 +85,12 @@ def test_it_lies_beside_manage_py_by_default(monkeypatch):
     monkeypatch.delenv("TVAPP_HOME", raising=False)
     assert home.path() == home.ROOT / "var"
     assert (home.ROOT / "manage.py").exists()
+
+
+def test_it_lets_nobody_else_read_what_is_made_in_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("TVAPP_HOME", str(tmp_path / "open"))
+    (tmp_path / "open").mkdir(mode=0o755)
+    home.ensure()
+    made = tmp_path / "open" / "data"
+    made.write_text("x")
+    assert made.stat().st_mode & 0o077 == 0

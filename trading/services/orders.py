@@ -15,6 +15,7 @@ from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Mode, Order, OrderEvent, Pending, Source
 from trading.services import doorbell
+from trading.services.advice import advise
 from tvapp.lib import clock, crash, ids, log
 from tvapp.lib.errors import AppError
 from tvapp.lib.money import plain
@@ -149,8 +150,6 @@ def approve(order: Order, *, actor: str, version: int | None = None, quantity: D
     The gate is asked for advice first: a rejection answers 422 and leaves the order WAITING; a quantity other than
     the one the person was shown answers 409. Raises AppError. `key` (Idempotency-Key) makes a repeat harmless.
     """
-    from trading.services.advice import advise  # the gate's advice reads through selectors; imported late to keep this module light
-
     if _repeated(order, key, actor):
         return order
     if order.status != State.WAITING:

@@ -195,7 +195,8 @@ class AlertDetail(APIView):
 def _first_account(user) -> BrokerAccount:
     account = BrokerAccount.objects.filter(owner=user).order_by("id").first()
     if account is None:
-        raise AppError("NO_ACCOUNT", "Make a broker account first; a strategy needs one.", extra={"field": "account_id"})
+        text = "You have no account yet. Make one in the settings under Broker accounts; a strategy needs one."
+        raise AppError("NO_ACCOUNT", text, extra={"field": "account_id"})
     return account
 
 
