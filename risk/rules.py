@@ -26,6 +26,7 @@ INSTRUMENT_FRESH = timedelta(hours=36)
 POSITION_FRESH = timedelta(seconds=60)
 SKEW = timedelta(seconds=30)
 AUTO_AGE = D(60)
+LONGEST_SPAN_S = 10**9
 MANUAL_OLD, MANUAL_TOO_OLD = timedelta(minutes=15), timedelta(hours=6)
 NOBODY = Limits("GLOBAL")
 
@@ -321,12 +322,19 @@ def symbol_allow_list(case: Case) -> Iterator[Finding]:
 # --- signal ----------------------------------------------------------------------------------------------------------
 
 
+def _span(case: Case, name: str, default: timedelta) -> timedelta:
+    """A span in seconds of the rows, the shortest of them; the default where none says one that can be read."""
+    known = [f for _, value, _ in settings(case, name) if value is not None and (f := figure(value)) is not None and 0 <= f <= LONGEST_SPAN_S]
+    return timedelta(seconds=float(min(known))) if known else default
+
+
 def max_signal_age(case: Case) -> Iterator[Finding]:
     """From the fire time, else from the receipt. Exits too: whoever stores the verdict lets those wait instead of ending STALE."""
     age = case.snapshot.age(case.intent.fired_at or case.intent.received_at)
     if case.intent.mode == "MANUAL":
-        limit = MANUAL_TOO_OLD if age >= MANUAL_TOO_OLD else MANUAL_OLD
-        verdict = REJECT if age >= MANUAL_TOO_OLD else WARN if age >= MANUAL_OLD else PASS
+        old, dead = _span(case, "old_after_s", MANUAL_OLD), _span(case, "dead_after_s", MANUAL_TOO_OLD)
+        limit = dead if age >= dead else old
+        verdict = REJECT if age >= dead else WARN if age >= old else PASS
         yield say("max_signal_age", Code.SIGNAL_TOO_OLD, verdict, "GLOBAL", age_text(limit), age_text(age), "s")
         return
     rows = [(scope, value) for scope, value, _ in settings(case, "max_signal_age") if value is not None]
@@ -340,10 +348,10 @@ def max_signal_age(case: Case) -> Iterator[Finding]:
 
 
 def signal_clock(case: Case) -> Iterator[Finding]:
-    """More than 30 s ahead of the clock: one of the two clocks is wrong, so the age means nothing."""
-    ahead = -case.snapshot.age(case.intent.fired_at or case.intent.received_at)
-    verdict = REJECT if ahead > SKEW else PASS
-    yield say("signal_clock", Code.SIGNAL_IN_FUTURE, verdict, "GLOBAL", age_text(SKEW), age_text(max(ahead, timedelta(0))), "s")
+    """Further ahead of the clock than the skew that is allowed: one of the two clocks is wrong, so the age means nothing."""
+    ahead, skew = -case.snapshot.age(case.intent.fired_at or case.intent.received_at), _span(case, "future_skew_s", SKEW)
+    verdict = REJECT if ahead > skew else PASS
+    yield say("signal_clock", Code.SIGNAL_IN_FUTURE, verdict, "GLOBAL", age_text(skew), age_text(max(ahead, timedelta(0))), "s")
 
 
 # --- direction -------------------------------------------------------------------------------------------------------

@@ -51,11 +51,11 @@ from brokers.types import (
 )
 from tvapp.lib import clock, crash
 from tvapp.lib.money import ZERO, plain
+from tvapp.models import DeskSettings
 
 OUR_ID = re.compile(r"PAPER-([0-9]{1,18})")
 LIVE = (PaperOrder.Status.OPEN, PaperOrder.Status.TRIGGER_PENDING)
 UNFILLED_REST = (PaperOrder.Status.CANCELLED, PaperOrder.Status.EXPIRED)
-QUOTE_AGE_S = 10
 UNKNOWN_TICK, UNKNOWN_LOT = Decimal("0.05"), Decimal(1)  # what paper assumes before an instrument list was loaded
 MONEY = Decimal("0.0001")
 NOTHING = Decimal("0.000000005")  # half of the smallest quantity a column holds: SQLite adds up in floats
@@ -71,7 +71,7 @@ class PaperAdapter(Adapter):
         self.account = account
         self.params = MatchParams(slippage_bps=account.slippage_bps, liquidity=Liquidity(account.liquidity),
                                   participation_pct=account.participation_pct, fill_on_touch=account.fill_on_touch,
-                                  max_quote_age=clock.seconds(QUOTE_AGE_S))  # fmt: skip
+                                  max_quote_age=clock.seconds(DeskSettings.current().max_quote_age_s))  # fmt: skip
 
     # ------------------------------------------------------------------------ writes
     def place(self, request: OrderRequest) -> PlaceAck:

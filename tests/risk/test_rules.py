@@ -644,3 +644,10 @@ def test_it_values_one_unit_at_its_worst(intent, value):
 def test_it_takes_the_market_buffer_from_the_global_row(buffer, value):
     limits = rows(max_order_value=1000, market_buffer_pct=buffer), rows(scope="STRATEGY", market_buffer_pct=50)
     assert found(judge(order("BUY", 1), *limits, quote=quoted(200)), "max_order_value").actual == value
+
+
+@pytest.mark.parametrize(("age", "expected"), [(59, "PASS"), (60, "WARN"), (119, "WARN"), (120, "REJECT")])
+def test_it_takes_the_ages_of_a_manual_alert_from_the_rows(age, expected):
+    limits = rows(old_after_s=D(60), dead_after_s="120", future_skew_s="nonsense")
+    asked = order(mode="MANUAL", fired_at=NOW - seconds(age))
+    assert verdict("max_signal_age", asked, limits) == expected

@@ -13,8 +13,9 @@ from brokers.types import Status
 from risk.models import Decision, RiskSettings
 from tests.trading.services.broker import Wire
 from trading.models import Fill, Order, OrderAttempt, Position, SystemEvent
-from trading.services import dispatch, halt, health, orders, recover, sweeper, sync
+from trading.services import advice, dispatch, halt, health, orders, recover, sweeper, sync
 from tvapp.lib import clock
+from tvapp.models import DeskSettings
 
 pytestmark = pytest.mark.django_db
 D = Decimal
@@ -386,3 +387,29 @@ def test_it_rings_again_for_a_bell_that_was_lost(desk, wire):
         sweeper.sweep()
     assert OrmQ.objects.filter(key="orders").exists()
     assert again(order).rings == 1
+
+
+# ------------------------------------------------------------------------- desk settings
+def test_it_sends_by_hand_what_the_desks_own_age_limit_allows(desk):
+    DeskSettings(alert_dead_manual_h=12).save()
+    order = desk.order("manual")
+    with time_machine.travel(clock.now() + timedelta(hours=8)):
+        orders.approve(again(order), actor="asha")
+        dispatch.work(order.pk)
+    assert again(order).status == "COMPLETE"
+
+
+def test_it_warns_about_an_old_alert_as_the_desk_says(desk):
+    DeskSettings(alert_old_manual_min=5).save()
+    order = desk.order("manual")
+    with time_machine.travel(clock.now() + timedelta(minutes=6)):
+        ages = [f["verdict"] for f in advice.advise(again(order)).findings if f["code"] == "SIGNAL_TOO_OLD"]
+    assert ages == ["WARN"]
+
+
+@pytest.mark.parametrize(("age", "status"), [(50, "OPEN"), (70, "COMPLETE")])
+def test_it_believes_a_price_for_as_long_as_the_desk_says(desk, age, status):
+    DeskSettings(max_quote_age_s=60).save()
+    instrument = Instrument.objects.create(exchange="NSE", tradingsymbol="INFY")
+    Quote.objects.create(instrument=instrument, ltp=D(1600), at=clock.now() - timedelta(seconds=age))
+    assert desk.filled("auto").status == status
