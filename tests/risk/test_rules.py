@@ -650,4 +650,4 @@ def test_it_takes_the_market_buffer_from_the_global_row(buffer, value):
 def test_it_takes_the_ages_of_a_manual_alert_from_the_rows(age, expected):
     limits = rows(old_after_s=D(60), dead_after_s="120", future_skew_s="nonsense")
     asked = order(mode="MANUAL", fired_at=NOW - seconds(age))
-    assert verdict("max_signal_age", asked, limits) == expected
+    assert verdict("max_signal_age", asked, limits) == (expected, "SIGNAL_TOO_OLD")
