@@ -95,18 +95,18 @@ class Account:
         return (self.commodity_cash if commodity else self.cash) - self.utilised(commodity)["debits"]
 
     # ------------------------------------------------------------------ the next day
-    def new_day(self, market: Market) -> None:
-        """Delivery moves to the holdings, NRML is carried over, what is left of MIS is closed by the broker and gone."""
+    def new_day(self, market: Market, today: date) -> None:
+        """Delivery moves to the holdings, NRML is carried over; MIS and expired contracts are closed at the last price and gone."""
         for held in self.holdings.values():
             held.quantity, held.t1 = held.quantity + held.t1, 0
         for (key, product), position in list(self.positions.items()):
-            if product in ("MIS", "CO") and position.net:
-                position.trade(-1 if position.net > 0 else 1, abs(position.net), market.price(key) if key in market.quotes else position.average())
+            if (product == "MIS" or position.item.expired(today)) and position.net:
+                position.trade(-1 if position.net > 0 else 1, abs(position.net), market.price(key))
             self.cash += position.realised() if position.item.exchange not in COMMODITY else ZERO
             self.commodity_cash += position.realised() if position.item.exchange in COMMODITY else ZERO
             if product in ("CNC", "MTF") and position.net:
                 self._deliver(position)
-            if product != "NRML" or position.net == 0 or key not in market.by_key:
+            if product != "NRML" or position.net == 0:
                 del self.positions[key, product]
             else:
                 self.positions[key, product] = Position(position.item, product, position.net, position.average())

@@ -191,7 +191,7 @@ def _change(sim: "Simulator", account: Account, order: Order, wish: Wish) -> Non
     order.quantity, order.price, order.trigger = wish.quantity, limit, wish.trigger
     order.order_type = {"MARKET": "LIMIT", "SL-M": "SL"}.get(wish.order_type, wish.order_type)
     order.validity, order.validity_ttl, order.disclosed = wish.validity, wish.ttl, wish.disclosed
-    order.modified, order.protected, order.resting = order.modified + 1, wish.protected or order.protected, False
+    order.modified, order.protected, order.resting = order.modified + 1, wish.protected, False
     order.tags += [tag for tag in _protection_tags(wish, last) if tag not in order.tags]
     sim.note("modify", order)
     if amo:
@@ -208,12 +208,13 @@ def cancel(sim: "Simulator", account: Account, variety: str, order_id: str, fill
     order = find(account, order_id, variety)
     if order.status not in books.AT_REST:
         raise Refused(BUSY.format(done="cancelled"))
-    if order.status not in (books.AMO, books.AMO_MODIFIED):
+    waits = order.status in (books.AMO, books.AMO_MODIFIED)
+    if not waits:
         move(sim, order, books.CANCEL_PENDING)
     sim.note("cancel", order)
-    if fill_first:
+    if fill_first and not waits:
         fill(sim, order, order.pending, order.price or sim.market.price(order.item.key))
-    elif order.variety == "co" and order.parent_order_id:
+    elif order.variety == "co" and order.parent_order_id and not waits:
         fill(sim, order, order.pending, sim.market.price(order.item.key))  # leaving a cover order closes it at the market
     else:
         end(sim, order, books.CANCELLED)

@@ -111,10 +111,10 @@ def price_moved(sim: "Simulator", keys: Iterable[str]) -> None:
         for row in account.gtts.values():
             if row["status"] != "active":
                 continue
-            if row["expires_at"] <= now:
-                row["status"] = "expired"
-                continue
             key = f"{row['condition']['exchange']}:{row['condition']['tradingsymbol']}"
+            if row["expires_at"] <= now or key not in sim.market.by_key:
+                row["status"], row["updated_at"] = "expired", now
+                continue
             leg = _triggered(row, sim.market.price(key)) if key in moved else None
             if leg is not None:
                 _fire(sim, account, row, leg)

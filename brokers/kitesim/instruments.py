@@ -72,6 +72,9 @@ class Instrument:
         """The largest quantity of one order."""
         return FREEZE.get(self.name, MOST_UNITS) if self.exchange in ("NFO", "BFO") else MOST_UNITS
 
+    def expired(self, today: date) -> bool:
+        return self.expiry is not None and self.expiry < today
+
     def row(self) -> list[object]:
         facts = [self.token, self.exchange_token, self.tradingsymbol, self.name, self.last_price, self.expiry or "", self.strike]
         return [*facts, self.tick, self.lot, self.kind, self.segment, self.exchange]

@@ -271,7 +271,10 @@ def find(method: str, path: str) -> tuple[Route | None, dict[str, str]]:
 
 
 def answer(sim: Simulator, route: Route | None, request: Request, named: dict[str, str]) -> Answer:
-    """The whole work of one request: who asks, what is asked, Kite's envelope around the result."""
+    """The whole work of one request: who asks, what is asked, Kite's envelope around the result.
+
+    Only what was refused before anything changed is said to be refused; an error of the simulator's own closes the connection.
+    """
     with sim.lock:
         sim.sweep()
         try:
@@ -282,6 +285,4 @@ def answer(sim: Simulator, route: Route | None, request: Request, named: dict[st
             result = route.work(sim, request, **named)
         except Refused as why:
             return answers.refusal(why)
-        except (UnicodeDecodeError, ValueError):
-            return answers.refusal(Refused("Invalid request."))
         return result if isinstance(result, Answer) else answers.success(result)

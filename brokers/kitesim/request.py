@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
 from brokers.kitesim.accounts import Account
+from brokers.kitesim.answers import Refused
 from brokers.kitesim.faults import Fault
 
 
@@ -22,12 +23,19 @@ class Request:
     fault: Fault | None = None
 
     def form(self) -> dict[str, str]:
-        """The fields of a form body. Raises ValueError."""
-        return {name: values[-1] for name, values in parse_qs(self.body.decode(), keep_blank_values=True).items()}
+        """The fields of a form body. Raises Refused."""
+        try:
+            fields = parse_qs(self.body.decode(), keep_blank_values=True)
+        except ValueError:
+            raise Refused("Invalid request.") from None
+        return {name: values[-1] for name, values in fields.items()}
 
     def json(self) -> object:
-        """The JSON body, an empty object without one. Raises ValueError."""
-        return json.loads(self.body or b"{}")
+        """The JSON body, an empty object without one. Raises Refused."""
+        try:
+            return json.loads(self.body or b"{}")
+        except ValueError:
+            raise Refused("Invalid JSON data.") from None
 
     def first(self, name: str, default: str = "") -> str:
         return self.query.get(name, [default])[0]
@@ -45,6 +53,6 @@ class Request:
             return api_key, ""
         try:
             form = self.form()
-        except ValueError:
+        except Refused:
             return api_key, ""
         return api_key or form.get("api_key", ""), form.get("tag", "")

@@ -1,5 +1,6 @@
 """What is refused before it is an order: a request's fields, the instrument's steps and limits, hours, shares and funds."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal as D
@@ -17,6 +18,7 @@ VARIETIES, SIDES, TYPES = ("regular", "amo", "co", "iceberg"), ("BUY", "SELL"), 
 VALIDITIES = ("DAY", "IOC", "TTL")
 SHARE_PRODUCTS, OTHER_PRODUCTS = ("CNC", "MIS", "MTF"), ("NRML", "MIS")
 TAG_LENGTH, MOST_SLICES, LEGS = 20, 10, range(2, 51)
+WHOLE, AMOUNT = re.compile(r"-?[0-9]{1,9}"), re.compile(r"[0-9]{1,9}(\.[0-9]{0,20})?")
 STEP = "Tick size for this script is {tick}. Kindly enter {which} in the multiple of tick size for this script"
 CIRCUIT = "Your order price is {way} than the current {side} circuit limit of {limit}. Place an order within the daily range."
 TRIGGER_CIRCUIT = "Trigger price for stoploss {side} orders cannot be {way} circuit price. Please try placing the order with trigger price {fix}."
@@ -59,28 +61,24 @@ class Wish:
 
 # ---------------------------------------------------------------------------- reading
 def whole(form: Mapping[str, str], name: str, default: int = 0) -> int:
-    try:
-        return int(form.get(name, default) or default)
-    except ValueError:
-        raise invalid(name) from None
+    given = form.get(name) or str(default)
+    if not WHOLE.fullmatch(given):
+        raise invalid(name)
+    return int(given)
 
 
 def amount(form: Mapping[str, str], name: str) -> D:
-    try:
-        value = D(form.get(name) or "0")
-    except ArithmeticError:
-        raise invalid(name) from None
-    if not value.is_finite() or value < 0:
+    given = form.get(name) or "0"
+    if not AMOUNT.fullmatch(given):
         raise invalid(name)
-    return value
+    return D(given)
 
 
 def _protection(form: Mapping[str, str]) -> D:
     given = form.get("market_protection") or "0"
-    try:
-        value = D(given)
-    except ArithmeticError:
-        raise Refused(f"Invalid request (failed to decode market_protection, got: {given} (expected decimal))") from None
+    if given != "-1" and not AMOUNT.fullmatch(given):
+        raise Refused(f"Invalid request (failed to decode market_protection, got: {given} (expected decimal))")
+    value = D(given)
     if value != -1 and not 0 <= value <= 100:
         raise invalid("market_protection")
     return value

@@ -85,13 +85,20 @@ class Handler(BaseHTTPRequestHandler):
         if refused is not None:
             self._write(refused)
             return
+        client = Socket(self.server.sim, request.first("api_key"), self.connection)
+        try:
+            self._switch(request.headers.get("sec-websocket-key", ""))
+        except OSError:
+            client.leave()
+            return
+        self.server.listen(request, client, self.rfile)
+
+    def _switch(self, key: str) -> None:
         self.send_response(101, "Switching Protocols")
-        for name, value in (("Upgrade", "websocket"), ("Connection", "Upgrade"), ("X-Simulator", "1")):
+        for name, value in (("Upgrade", "websocket"), ("Connection", "Upgrade"), ("X-Simulator", "1"), ("Sec-WebSocket-Accept", accept_key(key))):
             self.send_header(name, value)
-        self.send_header("Sec-WebSocket-Accept", accept_key(request.headers.get("sec-websocket-key", "")))
         self.end_headers()
         self.wfile.flush()
-        self.server.listen(request, Socket(self.server.sim, request.first("api_key"), self.connection), self.rfile)
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         """The Date header tells the simulator's time, as a broker's tells the broker's."""

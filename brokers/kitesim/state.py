@@ -152,20 +152,20 @@ class Simulator:
         engine.expire(self)
         if today != self.day:
             self.day = today
+            for account in self.accounts.values():
+                account.new_day(self.market, today)
             self.market.new_day()
             if self._rows is None:
                 self.market.load([*instruments.standard(today), *self._still_used(today)])
-            for account in self.accounts.values():
-                account.new_day(self.market)
         engine.sweep(self)
         gtt.price_moved(self, ())
 
     def _still_used(self, today: date) -> list[instruments.Instrument]:
-        """Contracts that the new day's list lacks but somebody holds."""
+        """Contracts that the new day's list lacks although somebody has a position, an order or a trigger in them."""
         listed = {item.key for item in instruments.standard(today)}
         used = {p.item.key: p.item for a in self.accounts.values() for p in a.positions.values() if p.net}
-        used |= {o.item.key: o.item for o in self.live.values()}
         used |= {k: self.market.by_key[k] for a in self.accounts.values() for k in _gtt_keys(a) if k in self.market.by_key}
+        used = {key: item for key, item in used.items() if not item.expired(today)} | {o.item.key: o.item for o in self.live.values()}
         return [item for key, item in used.items() if key not in listed]
 
     def set_prices(self, prices: Mapping[str, object]) -> None:

@@ -62,13 +62,12 @@ class Socket:
         self._sim, self._api_key, self._connection = sim, api_key, connection
         self._out: queue.Queue[bytes | None] = queue.Queue()
         self._modes: dict[int, str] = {}
-        self._ended = threading.Event()
+        with sim.lock:  # from here on nothing is missed, so a client that is told "connected" may rely on it
+            sim.listeners.append(self._heard)
+            sim.tick_listeners.append(self._ticked)
 
     def serve(self, stream: BinaryIO) -> None:
         """Until the client or the simulator ends it."""
-        with self._sim.lock:
-            self._sim.listeners.append(self._heard)
-            self._sim.tick_listeners.append(self._ticked)
         writer = threading.Thread(target=self._write, name="kitesim-socket", daemon=True)
         writer.start()
         try:
@@ -77,11 +76,15 @@ class Socket:
         except OSError:
             pass  # the client is gone
         finally:
-            with self._sim.lock:
-                self._sim.listeners.remove(self._heard)
-                self._sim.tick_listeners.remove(self._ticked)
-            self._out.put(None)
+            self.leave()
             writer.join(HEARTBEAT_S)
+
+    def leave(self) -> None:
+        """Hears no more."""
+        with self._sim.lock:
+            self._sim.listeners.remove(self._heard)
+            self._sim.tick_listeners.remove(self._ticked)
+        self._out.put(None)
 
     def close(self) -> None:
         """Ends it from this side, without a close frame."""

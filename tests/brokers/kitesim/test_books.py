@@ -7,7 +7,8 @@ from tests.brokers.kitesim.conftest import book, order
 
 
 def _future(kite, exchange="NFO", name="NIFTY") -> str:
-    return min(i["tradingsymbol"] for i in kite.instruments(exchange) if i["name"] == name and i["instrument_type"] == "FUT")
+    rows = [i for i in kite.instruments(exchange) if i["name"] == name and i["instrument_type"] == "FUT"]
+    return min(rows, key=lambda i: i["expiry"])["tradingsymbol"]
 
 
 def test_it_nets_positions_by_product(bench, kite):
@@ -111,6 +112,23 @@ def test_it_carries_nrml_over_and_closes_mis(bench, kite):
     assert client.positions()["day"] == [] and client.margins("equity")["available"]["cash"] == 100_000_100
 
 
+def test_it_settles_a_contract_that_has_expired(bench, kite):
+    symbol = _future(kite)
+    order(kite, exchange="NFO", tradingsymbol=symbol, product="NRML", quantity=65, price=24500)
+    bench.price(f"NFO:{symbol}", 24510)
+    bench.clock(at="2026-11-25T09:30:00+05:30")  # it expired the day before
+    client = bench.kite()
+    assert client.positions()["net"] == [] and symbol not in {i["tradingsymbol"] for i in client.instruments("NFO")}
+    assert client.margins("equity")["net"] == 100_000_000 + 650
+
+
+def test_it_keeps_an_old_contract_on_the_list_while_somebody_has_it(bench, kite):
+    symbol = next(i["tradingsymbol"] for i in kite.instruments("NFO") if i["instrument_type"] == "CE" and i["expiry"].month == 12)
+    order(kite, exchange="NFO", tradingsymbol=symbol, product="NRML", quantity=65, price=1000)
+    bench.clock(at="2026-11-25T09:30:00+05:30")
+    assert bench.kite().positions()["net"][0]["tradingsymbol"] == symbol
+
+
 def test_it_starts_the_day_with_an_empty_book_but_keeps_the_truth(bench, kite):
     placed = order(kite)
     client = _next_day(bench)
@@ -147,6 +165,15 @@ def test_it_computes_charges_by_the_schedule(kite):
     assert (sell["charges"]["transaction_tax"], sell["charges"]["brokerage"], sell["charges"]["stamp_duty"]) == (3.75, 4.5, 0)
     gst = sell["charges"]["gst"]["total"]
     assert gst == pytest.approx((4.5 + 0.4605 + 0.015) * 0.18) and sell["charges"]["total"] == pytest.approx(3.75 + 4.5 + 0.4605 + 0.015 + gst)
+
+
+def test_it_charges_each_segment_by_its_own_rates(kite):
+    rows = {i["exchange"] + i["instrument_type"]: i["tradingsymbol"] for i in kite.instruments() if i["exchange"] in ("NFO", "MCX", "CDS")}
+    wanted = [("NFO", "FUT", 65), ("NFO", "CE", 65), ("MCX", "FUT", 1), ("CDS", "FUT", 1)]
+    asked = [_row(exchange=e, tradingsymbol=rows[e + k], product="NRML", transaction_type="SELL", quantity=q, average_price=100) for e, k, q in wanted]
+    notes = [note["charges"] for note in kite.get_virtual_contract_note(asked)]
+    assert [(n["transaction_tax"], n["transaction_tax_type"]) for n in notes][:2] == [(3.25, "stt"), (9.75, "stt")]
+    assert [n["brokerage"] for n in notes][:2] == [1.95, 20] and notes[2]["transaction_tax_type"] == "ctt" and notes[3]["transaction_tax"] == 0
 
 
 def test_it_refuses_to_compute_nonsense(kite):

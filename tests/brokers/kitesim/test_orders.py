@@ -155,6 +155,30 @@ def test_it_works_off_an_iceberg_leg_by_leg(bench, kite, buy):
     assert sum(t["quantity"] for t in kite.trades()) == 30
 
 
+def test_it_modifies_the_leg_of_an_iceberg(kite, buy):
+    first = buy(variety="iceberg", quantity=30, iceberg_legs=3, iceberg_quantity=10)
+    kite.modify_order("iceberg", first, price=1500)
+    assert [(r["status"], r["quantity"], r["average_price"]) for r in kite.orders()] == [("COMPLETE", 10, 1500)] * 3
+
+
+def test_it_modifies_a_sale_within_what_is_held(bench, kite, buy):
+    bench.post("accounts", holdings={"NSE:INFY": 10})
+    placed = buy(product="CNC", transaction_type="SELL", price=1600, quantity=8)
+    kite.modify_order("regular", placed, quantity=10)
+    with pytest.raises(GeneralException, match="Insufficient stock holding"):
+        kite.modify_order("regular", placed, quantity=11)
+    assert book(kite, placed)["quantity"] == 10
+
+
+def test_it_refuses_to_grow_an_order_beyond_the_funds(bench, kite, buy):
+    bench.post("accounts", cash=15000)
+    placed = buy(product="CNC")
+    with pytest.raises(GeneralException, match="Insufficient funds"):
+        kite.modify_order("regular", placed, quantity=11)
+    kite.modify_order("regular", placed, quantity=9)
+    assert kite.margins("equity")["net"] == 15000 - 9 * 1490
+
+
 def test_it_puts_a_stop_behind_a_cover_order_and_closes_it_on_exit(kite, buy):
     first = buy(variety="co", order_type="MARKET", price=None, trigger_price=1480, market_protection=-1)
     stop = kite.orders()[1]
@@ -164,7 +188,8 @@ def test_it_puts_a_stop_behind_a_cover_order_and_closes_it_on_exit(kite, buy):
 
 
 def _future(kite) -> str:
-    return min(i["tradingsymbol"] for i in kite.instruments("NFO") if i["name"] == "NIFTY" and i["instrument_type"] == "FUT")
+    rows = [i for i in kite.instruments("NFO") if i["name"] == "NIFTY" and i["instrument_type"] == "FUT"]
+    return min(rows, key=lambda i: i["expiry"])["tradingsymbol"]
 
 
 def test_it_slices_what_is_above_the_freeze_quantity(bench, kite):

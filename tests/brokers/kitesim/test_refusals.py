@@ -1,6 +1,7 @@
 """What is refused, with Kite's texts, and never reaches the truth."""
 
 import pytest
+import requests
 from kiteconnect.exceptions import GeneralException, InputException
 
 from tests.brokers.kitesim.conftest import book, order
@@ -19,6 +20,9 @@ CASES = [
     ({"quantity": -5}, "Invalid `quantity`"),
     ({"quantity": "ten"}, "Invalid `quantity`"),
     ({"quantity": 1.5}, "Invalid `quantity`"),
+    ({"quantity": "1_0"}, "Invalid `quantity`"),
+    ({"quantity": "9" * 30}, "Invalid `quantity`"),
+    ({"price": "1e9"}, "Invalid `price`"),
     ({"price": None}, "Invalid `price`"),
     ({"price": "nan"}, "Invalid `price`"),
     ({"price": 1490.03}, "Tick size for this script is 0.05. Kindly enter price in the multiple"),
@@ -42,6 +46,13 @@ def test_it_refuses_an_order_no_broker_would_take(bench, kite, wanted, text):
         order(kite, **wanted)
     assert text in str(refused.value) and refused.value.code == 400
     assert bench.accepted() == [] and kite.orders() == []
+
+
+def test_it_refuses_a_body_it_cannot_read(bench, kite):
+    head = {"Authorization": f"token simkey:{kite.access_token}", "Content-Type": "application/x-www-form-urlencoded"}
+    for path in ("orders/regular", "margins/orders", "gtt/triggers"):
+        assert requests.post(f"{bench.url}/{path}", data=b"\xff{", headers=head, timeout=5).json()["error_type"] == "InputException"
+    assert bench.accepted() == []
 
 
 def test_it_takes_a_tag_of_20_characters(bench, kite):

@@ -6,6 +6,8 @@ import json
 import os
 import socket
 import struct
+import subprocess
+import sys
 
 import pytest
 from kiteconnect import KiteTicker
@@ -154,6 +156,28 @@ def test_it_drops_the_connection_on_a_fault_and_loses_what_happens_meanwhile(ben
     again.frame()
     placed = order(kite, price=1500)
     assert json.loads(again.next(1))["data"]["order_id"] == placed
+
+
+OFFICIAL = """
+import json, sys
+from kiteconnect import KiteTicker
+ticker = KiteTicker("simkey", sys.argv[2], root=sys.argv[1])
+ticker.on_connect = lambda ws, answer: print("connected", flush=True)
+def told(ws, data):
+    print(json.dumps([data["order_id"], data["status"]]), flush=True)
+    ws.stop()
+ticker.on_order_update = told
+ticker.connect()
+"""
+
+
+def test_it_is_understood_by_the_official_ticker(bench, kite):
+    words = [sys.executable, "-c", OFFICIAL, bench.url.replace("http", "ws"), kite.access_token]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "connected\n"
+        placed = order(kite, price=1500)
+        said, _ = process.communicate(timeout=20)
+    assert json.loads(said) == [placed, "COMPLETE"]
 
 
 def test_it_refuses_the_upgrade_on_a_fault(bench, hear):
