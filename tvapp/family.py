@@ -24,6 +24,7 @@ class Family:
         self.leader = leader
         self._find = finder or best_finder()
         self._members: dict[int, int | None] = {}  # pid -> pidfd, None where there are none
+        self._missed: list[int] = []  # told of their birth, and dead when we looked
         self._next_look = 0.0
 
     def look(self) -> None:
@@ -35,6 +36,15 @@ class Family:
         for pid in self._find(self.leader) - self._members.keys():
             if alive(pid) and _program(pid) == _program(self.leader):
                 self._members[pid] = _pidfd(pid)
+
+    def meet(self, pid: int) -> None:
+        """Takes in a member that told of its own birth; one that is dead by now was killed before anybody could look."""
+        if pid in self._members:
+            return
+        if alive(pid):
+            self._members[pid] = _pidfd(pid)
+        elif not _left_by_itself(pid):
+            self._missed.append(pid)
 
     def pids(self) -> list[int]:
         """The members met so far; the leader is not among them."""
@@ -48,7 +58,8 @@ class Family:
         """Members that were killed; each one is told once. One that left by itself (recycled, timed out) is only forgotten."""
         told = select.select(self.handles(), [], [], 0)[0]
         gone = [pid for pid, fd in self._members.items() if (fd in told if fd is not None else not alive(pid))]
-        killed = [pid for pid in gone if not _left_by_itself(pid)]
+        killed = self._missed + [pid for pid in gone if not _left_by_itself(pid)]
+        self._missed = []
         for pid in gone:
             self._forget(pid)
         return killed

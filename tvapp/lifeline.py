@@ -1,7 +1,9 @@
-"""No process outlives the supervisor: each one holds the read end of a pipe whose only write end the supervisor has.
+"""No process outlives the supervisor, and none is born without its knowing.
 
-Nothing is ever written to it. When the supervisor is gone, however it went, the kernel closes the write end, the read returns
-and the process kills itself. Forked children (web workers, the parts of a cluster) get a watching thread of their own.
+Each one holds the read end of a pipe whose only write end the supervisor has. Nothing is ever written to it. When the supervisor
+is gone, however it went, the kernel closes the write end, the read returns and the process kills itself. Forked children (web
+workers, the parts of a cluster) get a watching thread of their own, and say their pid into a second pipe first, so that one that
+is killed the moment it was born is missed, too.
 Standard library only; without TVAPP_LIFELINE_FD (a command typed by a person) it does nothing.
 """
 
@@ -11,18 +13,23 @@ import stat
 import threading
 
 VARIABLE = "TVAPP_LIFELINE_FD"
+BIRTHS = "TVAPP_BIRTHS_FD"
 _armed: list[int] = []
+_births: list[int] = []
 
 
 def arm() -> bool:
     """Ties this process and its forks to the supervisor; returns whether there is one. Call it before anything slow is imported."""
-    fd = os.environ.pop(VARIABLE, "")  # a program started from here does not inherit the pipe, so it must not look for it
+    fd, births = (os.environ.pop(name, "") for name in (VARIABLE, BIRTHS))  # a program started from here inherits neither pipe
+    if births.isdigit() and _is_pipe(int(births)) and not _births:
+        _births.append(int(births))
+        os.set_inheritable(int(births), False)
     if not fd.isdigit() or not _is_pipe(int(fd)) or _armed:
         return bool(_armed)
     _armed.append(int(fd))
     os.set_inheritable(int(fd), False)
     _watch()
-    os.register_at_fork(after_in_child=_watch)
+    os.register_at_fork(after_in_child=_born)
     return True
 
 
@@ -31,6 +38,12 @@ def _is_pipe(fd: int) -> bool:
         return stat.S_ISFIFO(os.fstat(fd).st_mode)
     except OSError:
         return False
+
+
+def _born() -> None:
+    for fd in _births:
+        os.write(fd, b"%d\n" % os.getpid())
+    _watch()
 
 
 def _watch() -> None:

@@ -65,6 +65,7 @@ class Group:
         self.child, self._line = child, line
         self.process: subprocess.Popen[bytes] | None = None
         self.family: Family | None = None
+        self._births = -1  # the read end of the pipe into which new members say their pid
         self.due = 0.0  # monotonic moment of the next start
         self._crashes = 0
         self._started = self._heard = 0.0
@@ -72,14 +73,20 @@ class Group:
         self._beating = False
 
     def start(self) -> None:
+        pipes = {lifeline.VARIABLE: self._line}
+        if self.child.fragile:
+            self._births, pipes[lifeline.BIRTHS] = os.pipe()
+            os.set_blocking(self._births, False)
         self.process = subprocess.Popen(
             [*self.child.args],
-            env={**os.environ, **self.child.env, lifeline.VARIABLE: str(self._line)},
+            env={**os.environ, **self.child.env, **{name: str(fd) for name, fd in pipes.items()}},
             cwd=home.ROOT,
             stdin=subprocess.DEVNULL,
-            pass_fds=(self._line, *self.child.fds),
+            pass_fds=(*pipes.values(), *self.child.fds),
             start_new_session=True,
         )
+        if self.child.fragile:
+            os.close(pipes[lifeline.BIRTHS])
         if self.child.nice:
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, self.process.pid, self.child.nice)
@@ -94,6 +101,7 @@ class Group:
             self._count(ended, now)
             return f"ended ({_how(ended)})"
         if self.family:
+            self._meet_the_born()
             fallen = self.family.fallen()
             self.family.look()
             if fallen:
@@ -101,6 +109,12 @@ class Group:
         if self.child.beat and self._silent(now):
             return f"has not worked for {now - self._heard:.0f} s"
         return ""
+
+    def _meet_the_born(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while pids := os.read(self._births, 65536):
+                for pid in pids.split():
+                    self.family.meet(int(pid))
 
     def bury(self, now: float) -> None:
         """Kills what is left of the group, so that nothing old works beside the new one, and sets the time of the next start."""
@@ -110,6 +124,9 @@ class Group:
         if self.family:
             _wait_until_gone(self.family.pids())
             self.family.close()
+        if self._births >= 0:
+            os.close(self._births)
+        self._births = -1
         self.process = self.family = None
         self.due = now + self.pause()
 
@@ -118,7 +135,7 @@ class Group:
         return 0.0 if self._crashes < 2 else min(LONGEST_PAUSE, 0.25 * 2 ** min(self._crashes - 2, 8))
 
     def handles(self) -> list[int]:
-        return self.family.handles() if self.family else []
+        return [self._births, *self.family.handles()] if self.family else []
 
     def _count(self, ended: int, now: float) -> None:
         crashed = ended >= 0 and now - self._started < CRASH_WITHIN  # killed from outside is no crash of its own

@@ -18,8 +18,6 @@ import pytest
 
 from tvapp import family, home, supervisor
 
-MEETING = 4 * supervisor.TICK  # after this long the supervisor knows every member
-
 # A child that forks `forks` members (a member of a member for the last one), says who is there, and waits.
 DUMMY = """
 import os, sys, time, signal
@@ -129,7 +127,6 @@ def test_it_kills_what_a_killed_leader_left_behind(desk):
 def test_it_restarts_a_fragile_group_that_lost_one_member(desk, victim):
     one = desk(("fragile", "2"))
     group = one.wait_for("fragile", 3)
-    time.sleep(MEETING)
     os.kill(group[victim], signal.SIGKILL)
     until(lambda: len(one.seen("fragile")) == 6, 2)
     assert not any(family.alive(pid) for pid in group)
@@ -139,7 +136,6 @@ def test_it_leaves_the_members_of_a_sturdy_group_to_their_leader(desk):
     one = desk(("web", "1"), ("fragile", "1"))
     os.kill(one.wait_for("web", 2)[1], signal.SIGKILL)
     one.wait_for("fragile", 2)
-    time.sleep(MEETING)
     os.kill(one.seen("fragile")[1], signal.SIGKILL)
     one.wait_for("fragile", 4)
     assert len(one.seen("web")) == 2
@@ -349,6 +345,22 @@ class TestFamily:
         os.kill(victim, signal.SIGKILL)
         until(lambda: not family.alive(victim))
         assert (known.fallen(), known.fallen()) == ([victim], [])
+        known.close()
+
+    def test_it_misses_a_member_that_was_killed_before_anybody_looked(self, group):
+        leader, members = group
+        known, victim = family.Family(leader, lambda _: set()), max(members)
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: not family.alive(victim))
+        known.meet(victim)
+        assert (known.fallen(), known.fallen()) == ([victim], [])
+
+    def test_it_meets_a_member_that_tells_of_its_birth(self, group):
+        leader, members = group
+        known, born = family.Family(leader, lambda _: set()), max(members)
+        known.meet(born)
+        known.meet(born)
+        assert (known.pids(), known.fallen()) == ([born], [])
         known.close()
 
     def test_it_does_not_count_a_helper_program(self):
