@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from risk.models import RiskSettings, Scope
 from trading.models import Level
@@ -19,12 +19,23 @@ def create(data: Mapping[str, object], *, actor: str) -> RiskSettings:
     strategy = fields.pop("strategy_id", None)
     owner = strategy.owner if strategy else fields["account"].owner
     with transaction.atomic():
-        row = RiskSettings.objects.create(owner=owner, **fields)
-        if strategy:
-            strategy.limits = row
-            strategy.save(update_fields=["limits", "updated_at"])
+        row = _insert(owner, fields)
+        if strategy and not type(strategy).objects.filter(pk=strategy.pk, limits=None).update(limits=row):
+            raise _taken()  # somebody made limits for it a moment ago; the row above is rolled back
         sysevents.record("risk", "LIMITS_MADE", f"{actor} made {row}.", level=Level.WARNING, owner=owner, data={"id": row.pk})
     return row
+
+
+def _insert(owner, fields: Mapping[str, object]) -> RiskSettings:
+    try:
+        with transaction.atomic():
+            return RiskSettings.objects.create(owner=owner, **fields)
+    except IntegrityError as clash:
+        raise _taken() from clash
+
+
+def _taken() -> AppError:
+    return AppError("LIMITS_EXIST", "There are limits for this target already; change those.", status=409)
 
 
 def update(row: RiskSettings, changes: Mapping[str, object], *, actor: str) -> RiskSettings:

@@ -8,6 +8,7 @@ from rest_framework import serializers
 from brokers.models import BrokerAccount
 from risk.models import LIMIT_MAX, ClampMode, RiskSettings, Scope, clean_symbols
 from trading.models import Alert, Fill, Order, OrderEvent, OrderType, Product, Strategy
+from trading.services.route import MOST_DIGITS
 from tvapp.lib.errors import AppError
 from tvapp.lib.money import plain
 from tvapp.validators import one_line
@@ -39,6 +40,12 @@ class Number(serializers.DecimalField):
 
     def __init__(self, **kwargs):
         super().__init__(**{"max_digits": 22, "decimal_places": 8, "max_value": LIMIT_MAX, **kwargs})
+
+    def to_internal_value(self, data) -> Decimal:
+        value = super().to_internal_value(data)
+        if len(value.normalize().as_tuple().digits) > MOST_DIGITS:
+            raise serializers.ValidationError(f"At most {MOST_DIGITS} digits can be kept exactly.")
+        return value
 
     def to_representation(self, value) -> str | None:
         return plain(Decimal(value)) if value is not None else None

@@ -6,7 +6,8 @@ from rest_framework.test import APIClient
 from risk.models import RiskSettings, TradingState
 from tests.trading.desk import make_desk
 from trading.models import Order, Strategy, SystemEvent
-from trading.services import dispatch, orders
+from trading.services import dispatch, limits, orders
+from tvapp.lib.errors import AppError
 from tvapp.models import ApiToken
 from tvapp.people import roles
 
@@ -264,6 +265,18 @@ def test_it_refuses_limits_that_cannot_be(desk, api, body):
     body = {**body, **({"account_id": desk.account.pk} if body["scope"] == "ACCOUNT" else {})}
     answer = api.post("/api/risk-settings", body, format="json")
     assert answer.status_code in (400, 409) and answer.json()["message"]
+
+
+def test_it_makes_one_row_of_two_made_at_once(desk):
+    limits.create({"scope": "STRATEGY", "strategy_id": Strategy.objects.get(pk=desk.auto.pk)}, actor="asha")
+    with pytest.raises(AppError, match="already"):
+        limits.create({"scope": "STRATEGY", "strategy_id": desk.auto}, actor="asha")
+    assert RiskSettings.objects.filter(scope="STRATEGY").count() == 1
+
+
+def test_it_refuses_a_number_it_could_not_keep_exactly(desk, api):
+    answer = api.patch(f"/api/orders/{desk.order().pk}", {"price": "1234567890.1234567"}, format="json")
+    assert (answer.status_code, answer.json()["code"]) == (400, "INVALID_VALUE")
 
 
 def test_it_does_not_let_a_trader_change_the_global_limits(desk, other):
