@@ -1,8 +1,9 @@
 """Django's SQLite backend, with a turn to wait for before the write lock is asked for.
 
 SQLite lets waiting writers sleep and look again, up to 100 ms at a time: with many threads and processes some starve past their
-time-out while the lock is free. Here one thread of a process at a time queues for a lock file, looking every millisecond, and
-only its holder asks SQLite. Correctness does not rest on it: SQLite's own lock still decides, this only keeps waiting short.
+time-out while the lock is free. Here one thread of a process at a time queues for a lock file and only its holder asks SQLite.
+The less time a writer has, the more often it looks: an alert, whose sender gives up after seconds, goes before a worker.
+Correctness does not rest on it: SQLite's own lock still decides, this only keeps waiting short.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ import time
 from django.db import OperationalError
 from django.db.backends.sqlite3 import base
 
-LOOK_EVERY_S = 0.001
+LOOKS = 2000  # per time-out: a writer that may wait 2 s looks every millisecond, one that may wait 10 s every five
 SHORT_S = 0.05  # a wait for the turn that need not be taken off SQLite's own
 _WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 
@@ -33,7 +34,7 @@ class Turn:
             return False
         taken = False
         try:
-            taken = self._lock_file(deadline)
+            taken = self._lock_file(deadline, timeout / LOOKS)
         finally:
             if not taken:
                 self._thread.release()
@@ -52,14 +53,14 @@ class Turn:
         os.close(self._file)
         self._file = -1
 
-    def _lock_file(self, deadline: float) -> bool:
+    def _lock_file(self, deadline: float, pause: float) -> bool:
         while True:
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return True
             if time.monotonic() >= deadline:
                 return False
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(pause)
 
 
 _turns: dict[str, Turn] = {}
