@@ -32,20 +32,21 @@ from tvapp.models import DeskSettings
 
 logger = logging.getLogger("tvapp.dispatch")
 WORKER = "desk"
+GLANCE = ("status", "pending_action", "version", "starts", "due_at", "correlation_id")
 
 
 def work(order_id: int) -> str:
     """Looks at one order and does what its row asks for. Never raises for what a broker or a race did; safe to call twice."""
-    order = _read(order_id)
+    order = Order.objects.only(*GLANCE).filter(pk=order_id).first()  # most bells need no more; the claim reads the whole row
     if order is None:
         return "gone"
     with log.bound(order.correlation_id):
         if order.status == State.QUEUED:
             return _work_queued(order)
         if order.status in orderfsm.LIVE and order.pending_action == Pending.CANCEL:
-            return _work_cancel(order)
+            return _work_cancel(_read(order_id))
         if order.status == State.UNKNOWN:
-            return recover.look(order)
+            return recover.look(_read(order_id))
         return "nothing"
 
 
