@@ -1,5 +1,6 @@
 """How gunicorn serves the desk. One process with threads on SQLite: two writers on one file ruin its slowest answers."""
 
+import gc
 from pathlib import Path
 
 from tvapp import home, lifeline
@@ -28,7 +29,9 @@ if Path("/dev/shm").is_dir():  # noqa: S108
 
 
 def pre_fork(server: object, worker: object) -> None:
-    """No database connection may be shared between processes."""
+    """No database connection may be shared between processes; what was imported is not walked by the worker's garbage collector."""
     from django.db import connections
 
     connections.close_all()
+    gc.collect()
+    gc.freeze()

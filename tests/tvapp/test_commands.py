@@ -86,8 +86,8 @@ def nobody_listens(settings):
     settings.HOST, settings.PORT = "127.0.0.1", 9  # discard: nothing answers there
 
 
-# ---------------------------------------------------------------------------- all of them
-TRIED = {"demo", "docs", "doctor", "kill", "kitesim", "prepare", "prune", "recoverorders", "replayalert", "sweep"}
+# ---------------------------------------------------------------------------- all of them (bench: in test_bench.py)
+TRIED = {"bench", "demo", "docs", "doctor", "kill", "kitesim", "prepare", "prune", "recoverorders", "replayalert", "sweep"}
 
 
 def test_it_tries_every_command_there_is():

@@ -108,6 +108,10 @@ class Order(OwnedModel):
             models.Index(fields=["owner", "created_at"], name="order_owner_created"),
             models.Index(fields=["strategy", "id"], name="order_strategy_id"),
             models.Index(fields=["account", "tradingsymbol", "status"], name="order_account_symbol"),
+            models.Index(fields=["account", "instrument", "status"], name="order_account_instrument"),
+            models.Index(fields=["tradingsymbol", "id"], name="order_symbol_id"),
+            models.Index(fields=["broker_order_id"], name="order_broker_id"),
+            models.Index(fields=["created_at", "status"], name="order_created_status"),
         ]
 
     def __str__(self) -> str:
