@@ -3,7 +3,7 @@
 Each one holds the read end of a pipe whose only write end the supervisor has. Nothing is ever written to it. When the supervisor
 is gone, however it went, the kernel closes the write end, the read returns and the process kills itself. Forked children (web
 workers, the parts of a cluster) get a watching thread of their own, and say their pid into a second pipe first, so that one that
-is killed the moment it was born is missed, too.
+is killed the moment it was born is missed, too. A spare waits on a third pipe for its turn.
 Standard library only; without TVAPP_LIFELINE_FD (a command typed by a person) it does nothing.
 """
 
@@ -11,9 +11,11 @@ import os
 import signal
 import stat
 import threading
+from collections.abc import Callable
 
 VARIABLE = "TVAPP_LIFELINE_FD"
 BIRTHS = "TVAPP_BIRTHS_FD"
+CALL = "TVAPP_CALL_FD"
 _armed: list[int] = []
 _births: list[int] = []
 
@@ -31,6 +33,19 @@ def arm() -> bool:
     _watch()
     os.register_at_fork(after_in_child=_born)
     return True
+
+
+def wait_for_call(prepare: Callable[[], None]) -> None:
+    """In a spare: `prepare`, then stand by until the supervisor says go; without a word (it changed its mind) the process ends."""
+    fd = os.environ.pop(CALL, "")
+    if not fd.isdigit() or not _is_pipe(int(fd)):
+        return
+    os.set_inheritable(int(fd), False)
+    prepare()
+    word = os.read(int(fd), 1)
+    os.close(int(fd))
+    if not word:
+        raise SystemExit(0)
 
 
 def _is_pipe(fd: int) -> bool:

@@ -31,6 +31,7 @@ STOP_PATIENCE = 8.0
 BEAT_LIMIT = 20.0
 LONGEST_PAUSE = 1.5
 CRASH_WITHIN = 5.0  # an end this soon after the start is a crash at start
+SPARE_AFTER = 0.5  # the group that has just started comes first
 TAKEOVER = 2.0  # the children of a killed supervisor need a moment to let go of the port and the data directory
 
 logger = logging.getLogger("tvapp.supervisor")
@@ -46,6 +47,7 @@ class Child:
 
     `fragile`: one dead member can stop the rest without a sign, so the whole group is started again.
     `beat`: a file the group touches while it works; with `beat_owed` it must, else it counts from the first touch on.
+    `spare`: a second process stands by with everything imported (manage.py waits for a word) and takes over at once.
     """
 
     name: str
@@ -55,7 +57,22 @@ class Child:
     fragile: bool = False
     beat: Path | None = None
     beat_owed: bool = False
+    spare: bool = False
     nice: int = 0
+
+
+@dataclass
+class Started:
+    """A process of a group with our ends of its pipes: `births` tells new members, a word on `call` sends a spare to work (else -1)."""
+
+    process: subprocess.Popen[bytes]
+    births: int = -1
+    call: int = -1
+
+    def close(self) -> None:
+        for fd in (self.births, self.call):
+            if fd >= 0:
+                os.close(fd)
 
 
 class Group:
@@ -65,34 +82,78 @@ class Group:
         self.child, self._line = child, line
         self.process: subprocess.Popen[bytes] | None = None
         self.family: Family | None = None
-        self._births = -1  # the read end of the pipe into which new members say their pid
-        self.due = 0.0  # monotonic moment of the next start
+        self._now: Started | None = None
+        self._spare: Started | None = None
+        self.due = self._spare_due = 0.0  # monotonic moments of the next start
         self._crashes = 0
         self._started = self._heard = 0.0
         self._touched: float | None = None
         self._beating = False
 
     def start(self) -> None:
-        pipes = {lifeline.VARIABLE: self._line}
-        if self.child.fragile:
-            self._births, pipes[lifeline.BIRTHS] = os.pipe()
-            os.set_blocking(self._births, False)
-        self.process = subprocess.Popen(
-            [*self.child.args],
-            env={**os.environ, **self.child.env, **{name: str(fd) for name, fd in pipes.items()}},
-            cwd=home.ROOT,
-            stdin=subprocess.DEVNULL,
-            pass_fds=(*pipes.values(), *self.child.fds),
-            start_new_session=True,
-        )
-        if self.child.fragile:
-            os.close(pipes[lifeline.BIRTHS])
-        if self.child.nice:
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, self.process.pid, self.child.nice)
+        self._now = self._called() or self._spawn(standing_by=False)
+        self.process = self._now.process
         self.family = Family(self.process.pid) if self.child.fragile else None
         self._started = self._heard = clock.monotonic()
         self._touched, self._beating = _mtime(self.child.beat), False
+
+    def stand_by(self, now: float) -> None:
+        """Keeps a spare ready where the child has one; a spare that died is replaced without a word, nothing depended on it."""
+        if self._spare and self._spare.process.poll() is not None:
+            self._drop_spare()
+            self._spare_due = now + LONGEST_PAUSE
+        if self.child.spare and not self._spare and now >= max(self._spare_due, self._started + SPARE_AFTER):
+            with contextlib.suppress(OSError):  # no memory for it: the next death takes a little longer to mend
+                self._spare = self._spawn(standing_by=True)
+
+    def _called(self) -> Started | None:
+        spare, self._spare = self._spare, None
+        if spare is None:
+            return None
+        with contextlib.suppress(OSError):
+            os.write(spare.call, b"1")
+            os.close(spare.call)
+            spare.call = -1
+            return spare
+        self._spare = spare
+        self._drop_spare()
+        return None
+
+    def _drop_spare(self) -> None:
+        if self._spare:
+            _signal_group(self._spare.process.pid, signal.SIGKILL)
+            self._spare.process.wait()
+            self._spare.close()
+        self._spare = None
+
+    def _spawn(self, *, standing_by: bool) -> Started:
+        pipes, ours = {lifeline.VARIABLE: self._line}, {}
+        if self.child.fragile:
+            ours["births"], pipes[lifeline.BIRTHS] = os.pipe()
+            os.set_blocking(ours["births"], False)
+        if standing_by:
+            pipes[lifeline.CALL], ours["call"] = os.pipe()
+        try:
+            process = subprocess.Popen(
+                [*self.child.args],
+                env={**os.environ, **self.child.env, **{name: str(fd) for name, fd in pipes.items()}},
+                cwd=home.ROOT,
+                stdin=subprocess.DEVNULL,
+                pass_fds=(*pipes.values(), *self.child.fds),
+                start_new_session=True,
+            )
+        except OSError:
+            for fd in ours.values():
+                os.close(fd)
+            raise
+        finally:
+            for name, fd in pipes.items():
+                if name != lifeline.VARIABLE:
+                    os.close(fd)
+        if self.child.nice:
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, process.pid, self.child.nice)
+        return Started(process, **ours)
 
     def trouble(self, now: float) -> str:
         """Why this group has to be started again; empty while all is well."""
@@ -112,7 +173,7 @@ class Group:
 
     def _meet_the_born(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            while pids := os.read(self._births, 65536):
+            while pids := os.read(self._now.births, 65536):
                 for pid in pids.split():
                     self.family.meet(int(pid))
 
@@ -124,18 +185,22 @@ class Group:
         if self.family:
             _wait_until_gone(self.family.pids())
             self.family.close()
-        if self._births >= 0:
-            os.close(self._births)
-        self._births = -1
-        self.process = self.family = None
+        if self._now:
+            self._now.close()
+        self.process = self.family = self._now = None
         self.due = now + self.pause()
+
+    def leave(self, now: float) -> None:
+        """The end of all of it, the spare too."""
+        self.bury(now)
+        self._drop_spare()
 
     def pause(self) -> float:
         """None at first; a group that crashes at every start waits a little longer each time, never over LONGEST_PAUSE."""
         return 0.0 if self._crashes < 2 else min(LONGEST_PAUSE, 0.25 * 2 ** min(self._crashes - 2, 8))
 
     def handles(self) -> list[int]:
-        return [self._births, *self.family.handles()] if self.family else []
+        return [self._now.births, *self.family.handles()] if self.family else []
 
     def _count(self, ended: int, now: float) -> None:
         crashed = ended >= 0 and now - self._started < CRASH_WITHIN  # killed from outside is no crash of its own
@@ -201,8 +266,8 @@ class Supervisor:
                 group.process.send_signal(signal.SIGTERM)
         while clock.monotonic() < end and self.signals == asked and any(g.process.poll() is None for g in running):
             self.wait(0.05)
-        for group in running:
-            group.bury(clock.monotonic())
+        for group in self.groups:
+            group.leave(clock.monotonic())
 
     def wait(self, seconds: float) -> None:
         """Sleeps until a signal, the death of a child or of a member, or the given time."""
@@ -215,6 +280,7 @@ class Supervisor:
         if group.process:
             why = group.trouble(now)
             if not why:
+                group.stand_by(now)
                 return
             group.bury(now)
             logger.warning("%s %s and is started again", group.child.name, why)
@@ -277,6 +343,7 @@ def desk(listener: int) -> list[Child]:
             fragile=True,
             beat=run / "orders.beat",
             beat_owed=True,
+            spare=True,
         ),
         Child("sweeper", [python, manage, "sweep", "--loop"], beat=run / "sweeper.beat"),
         Child("batch", [python, manage, "qcluster", "--name", "batch"], {"Q_CLUSTER_NAME": "batch"}, fragile=True, nice=5),

@@ -26,6 +26,7 @@ from tvapp import home
 POLL = 1.0
 LONGEST_PATH = 100  # bytes; sockets take 103 on macOS and 107 on Linux
 AFTER_TROUBLE = 0.2
+HARMLESS_TWICE = ("orders",)  # its tasks look at a row and do what the row asks for
 DUE_SINCE = timedelta(hours=1)  # a task is due at once even when this machine's clock is behind the sender's or is set back
 
 logger = logging.getLogger(__name__)
@@ -38,11 +39,11 @@ class Broker(ORM):
     def __init__(self, list_key: str | None = None):
         super().__init__(list_key)
         self._bell: socket.socket | None = None
-        self._tried = False
+        self._tried = self._freed = False
 
     def __setstate__(self, state: object) -> None:
         super().__setstate__(state)
-        self._bell, self._tried = None, False
+        self._bell, self._tried, self._freed = None, False, False
 
     def ping(self) -> bool:
         """Asked once before the workers are forked: what they run is imported here, so that no worker's first task waits for it."""
@@ -66,6 +67,7 @@ class Broker(ORM):
         if not self._tried:  # here and not earlier: of all the processes that hold a broker only the pusher takes tasks
             self._bell, self._tried = listen(self.list_key), True
         try:
+            self._free()
             taken = self._take()
         except (OperationalError, InterfaceError) as problem:
             logger.warning("the queue %s could not be read and is asked again: %s", self.list_key, problem)
@@ -74,6 +76,14 @@ class Broker(ORM):
             time.sleep(AFTER_TROUBLE)
             return None
         return taken or wait(self._bell)
+
+    def _free(self) -> None:
+        """Once: bells that an earlier, now dead cluster had taken ring again. One rung twice (another machine has it) does nothing."""
+        if self._freed or self.list_key not in HARMLESS_TWICE:
+            return
+        now = timezone.now()
+        self.get_connection().filter(key=self.list_key, lock__gt=now).update(lock=now - DUE_SINCE)
+        self._freed = True
 
     def _take(self) -> Taken:
         now = timezone.now()

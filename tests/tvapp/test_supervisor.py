@@ -27,12 +27,13 @@ name, forks, notes = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 def note():
     with open(notes, "a") as out:
         out.write(f"{name} {os.getpid()} {os.getppid()}\\n")
-note()
 def member(deeper):
     if os.fork() == 0:
         note()
         if deeper: member(deeper - 1)
         while True: time.sleep(60)
+lifeline.wait_for_call(lambda: open(notes, "a").write(f"{name}-ready {os.getpid()} 0\\n"))
+note()
 if forks: member(forks - 1)
 if "stubborn" in name: signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if "crashing" in name: sys.exit(3)
@@ -44,7 +45,7 @@ from tvapp.supervisor import Child, Supervisor
 import tvapp.supervisor as s
 s._set_up_logging()
 s.STOP_PATIENCE = 0.5
-keeper = Supervisor([Child(n, [sys.executable, "-c", {dummy!r}, n, f, {notes!r}], fragile=n.startswith("fragile")) for n, f in {children!r}])
+keeper = Supervisor([Child(n, [sys.executable, "-c", {dummy!r}, n, f, {notes!r}], fragile=n.startswith("fragile"), spare="spare" in n) for n, f in {children!r}])
 keeper.listen_to_signals()
 keeper.run()
 keeper.stop()
@@ -141,9 +142,30 @@ def test_it_leaves_the_members_of_a_sturdy_group_to_their_leader(desk):
     assert len(one.seen("web")) == 2
 
 
+def test_it_lets_a_spare_take_over_and_makes_a_new_one(desk):
+    one = desk(("fragile-spare", "1"))
+    spare = one.wait_for("fragile-spare-ready", 1)[0]
+    leader = one.wait_for("fragile-spare", 2)[0]
+    os.kill(leader, signal.SIGKILL)
+    next_spare = one.wait_for("fragile-spare-ready", 2)[1]
+    member = one.wait_for("fragile-spare", 4)[-1]
+    assert family.alive(spare) and family.alive(next_spare)
+    os.kill(member, signal.SIGKILL)
+    one.wait_for("fragile-spare-ready", 3)
+    assert (family.alive(spare), family.alive(next_spare)) == (False, True)
+
+
+def test_it_replaces_a_spare_that_died_and_leaves_the_group_alone(desk):
+    one = desk(("fragile-spare", "1"))
+    group = one.wait_for("fragile-spare", 2)
+    os.kill(one.wait_for("fragile-spare-ready", 1)[0], signal.SIGKILL)
+    one.wait_for("fragile-spare-ready", 2)
+    assert all(family.alive(pid) for pid in group)
+
+
 def test_it_ends_cleanly_when_told_to(desk):
-    one = desk(("web", "1"), ("stubborn", "2"), ("fragile", "1"))
-    one.wait_for("stubborn", 3), one.wait_for("web", 2), one.wait_for("fragile", 2)
+    one = desk(("web", "1"), ("stubborn", "2"), ("fragile-spare", "1"))
+    one.wait_for("stubborn", 3), one.wait_for("web", 2), one.wait_for("fragile-spare-ready", 1)
     one.process.send_signal(signal.SIGTERM)
     assert one.process.wait(5) == 0
     assert not any(family.alive(pid) for pid in one.everyone())
@@ -432,6 +454,7 @@ class TestStart:
         children = {child.name: child for child in supervisor.desk(7)}
         assert list(children) == ["web", "orders", "sweeper", "batch"]
         assert (children["web"].fds, children["orders"].fragile, children["orders"].beat_owed) == ((7,), True, True)
+        assert [name for name, child in children.items() if child.spare] == ["orders"]
 
     def test_it_takes_the_port_from_the_env_file(self, place, monkeypatch):
         monkeypatch.delenv("PORT", raising=False)

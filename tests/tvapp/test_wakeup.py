@@ -8,7 +8,7 @@ import time
 from datetime import timedelta
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, transaction
 from django.utils import timezone
 from django_q.models import OrmQ
 
@@ -48,6 +48,18 @@ def test_it_hands_out_a_task_once_until_its_retry_is_due(broker):
     assert broker.dequeue() is None
     OrmQ.objects.update(lock=timezone.now())
     assert broker.dequeue()
+
+
+def test_it_takes_up_at_once_what_a_dead_cluster_had_taken(broker):
+    pk = broker.enqueue("a")
+    assert broker.dequeue()
+    assert wakeup.Broker("orders").dequeue() == [(pk, "a")]
+
+
+def test_it_lets_a_long_task_of_another_queue_be(broker):
+    wakeup.Broker("batch").enqueue("a")
+    assert wakeup.Broker("batch").dequeue()
+    assert wakeup.Broker("batch").dequeue() is None
 
 
 def test_it_leaves_the_tasks_of_other_queues_alone(broker):
@@ -148,8 +160,8 @@ def test_it_survives_a_busy_database(broker, monkeypatch):
 
 
 def test_it_costs_two_queries_to_take_a_task(broker, django_assert_num_queries):
+    broker.dequeue()
     broker.enqueue("a")
-    connection.ensure_connection()
     with django_assert_num_queries(2):
         broker.dequeue()
 
