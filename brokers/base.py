@@ -2,12 +2,28 @@
 never guesses an outcome and never writes the database (the paper broker: nothing but its own book)."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar
 
 from brokers.errors import RejectCode, Rejected
-from brokers.types import Capabilities, Fill, Funds, OrderKey, OrderReport, OrderRequest, PlaceAck, Position, Session
+from brokers.types import (
+    Capabilities,
+    Fill,
+    Funds,
+    GttRequest,
+    GttSnapshot,
+    Holding,
+    Instrument,
+    OrderKey,
+    OrderReport,
+    OrderRequest,
+    PlaceAck,
+    Position,
+    QuoteTick,
+    Session,
+)
 
 
 class UnsupportedFeature(Rejected):
@@ -85,6 +101,39 @@ class Adapter(ABC):
     @abstractmethod
     def check_session(self) -> Session:
         """A cheap read that proves the session works. AuthExpired if it does not."""
+
+    # What not every broker has: UnsupportedFeature unless `caps` says otherwise.
+    def holdings(self) -> tuple[Holding, ...]:
+        """Shares in the depository."""
+        raise UnsupportedFeature(f"{self.caps.broker} keeps no holdings")
+
+    def quote(self, keys: Sequence[str]) -> tuple[QuoteTick, ...]:
+        """Prices of `EXCHANGE:SYMBOL` keys; one that is not known is left out. Rejected(NOT_PERMITTED) where the plan has no prices."""
+        raise UnsupportedFeature(f"{self.caps.broker} gives no prices")
+
+    def place_gtt(self, request: GttRequest) -> str:
+        """Sends a trigger once and gives its id. It carries no reference: after Ambiguous compare `list_gtts` from before and after."""
+        raise UnsupportedFeature(f"{self.caps.broker} keeps no triggers (GTT)")
+
+    def delete_gtt(self, gtt_id: str) -> None:
+        """Asks for the end of a trigger. Rejected(ORDER_NOT_FOUND): there is none."""
+        raise UnsupportedFeature(f"{self.caps.broker} keeps no triggers (GTT)")
+
+    def list_gtts(self) -> tuple[GttSnapshot, ...]:
+        """Every trigger the broker still shows, in any state. Complete or an error."""
+        raise UnsupportedFeature(f"{self.caps.broker} keeps no triggers (GTT)")
+
+    def complete_login(self, request_token: str) -> Session:
+        """Exchanges what the login page returned for a session. AuthExpired: used, too old or foreign."""
+        raise UnsupportedFeature(f"{self.caps.broker} needs no login")
+
+    def end_session(self) -> None:
+        """Ends the session at the broker. Returning means that it no longer works there."""
+        raise UnsupportedFeature(f"{self.caps.broker} needs no login")
+
+    def iter_instruments(self, exchange: str = "") -> Iterator[Instrument]:
+        """Every instrument of the broker's list, streamed; `exchange` empty means all. Rows that make no sense are left out."""
+        raise UnsupportedFeature(f"{self.caps.broker} has no instrument list")
 
     def step(self, now: datetime) -> int:
         """Lets a broker that lives in this process work on its resting orders; returns how many changed. Others move by themselves: 0."""

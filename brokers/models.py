@@ -22,6 +22,7 @@ class Price(models.DecimalField):
 
 class BrokerName(models.TextChoices):
     PAPER = "paper", "Paper"
+    ZERODHA = "zerodha", "Zerodha"
 
 
 class Environment(models.TextChoices):
@@ -42,6 +43,13 @@ class Liquidity(models.TextChoices):
     PARTICIPATION = "PARTICIPATION", "At most a share of the traded volume"
 
 
+class QuoteFrom(models.TextChoices):
+    NONE = "NONE", "None: prices come from alerts and the admin"
+    KITE = "KITE", "A connected Zerodha account"
+    FILE = "FILE", "A file of prices"
+    WALK = "WALK", "A random walk, for trying things out"
+
+
 class BrokerAccount(OwnedModel):
     """One login at one broker. The paper broker is an account like any other."""
 
@@ -57,7 +65,18 @@ class BrokerAccount(OwnedModel):
     environment = models.CharField(max_length=8, choices=Environment, default=Environment.PAPER, editable=False)
     enabled = models.BooleanField(default=True, help_text="Off: no order of this account is sent; waiting ones stay.")
     state = models.CharField(max_length=14, choices=State, default=State.READY, editable=False)
-    credentials = EncryptedText(null=True, blank=True, editable=False)
+    credentials = EncryptedText(null=True, blank=True, editable=False)  # the API secret
+    api_key = models.CharField(max_length=64, blank=True, help_text="API key of your Kite Connect app. Empty: KITE_API_KEY of the environment.")
+    client_id = models.CharField(max_length=20, blank=True, help_text="Your client id at the broker, for example AB1234. Only this user may log in; empty: the first one.")
+    source_ip = models.GenericIPAddressField(protocol="IPv4", null=True, blank=True,
+                                             help_text="Address of this machine that calls leave from, when it has several. Empty: the system's choice.")  # fmt: skip
+    sell_t1 = models.BooleanField(default=False, help_text="Shares that arrive tomorrow (T+1) may be sold today.")
+    quote_source = models.CharField(max_length=4, choices=QuoteFrom, default=QuoteFrom.NONE, help_text="Where a paper account takes its prices from.")
+    quote_account = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+",
+                                      help_text="The Zerodha account that is asked for prices.")  # fmt: skip
+    quote_file = models.CharField(max_length=200, blank=True, help_text="A CSV file in the data directory with EXCHANGE:SYMBOL,price in each line.")
+    quote_every_s = models.PositiveIntegerField(default=5, validators=[MinValueValidator(1), MaxValueValidator(14400)],
+                                                help_text="Seconds between two prices, 1 to 14400.")  # fmt: skip
     capital = Price(default=Decimal("1000000"), validators=[MinValueValidator(0)],
                     help_text="Money the paper account starts with, in rupees. Example: 1000000.")  # fmt: skip
     slippage_bps = models.DecimalField(max_digits=6, decimal_places=2, default=Decimal("5"), validators=[MinValueValidator(0), MaxValueValidator(1000)],
@@ -77,10 +96,165 @@ class BrokerAccount(OwnedModel):
             enum_check("environment", Environment, "account_environment_known"),
             enum_check("state", AccountState, "account_state_known"),
             enum_check("liquidity", Liquidity, "account_liquidity_known"),
+            enum_check("quote_source", QuoteFrom, "account_quote_source_known"),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+
+class SessionState(models.TextChoices):
+    NONE = "NONE", "Never logged in"
+    EXCHANGE = "EXCHANGE", "Login is being completed"
+    ACTIVE = "ACTIVE", "Logged in"
+    ENDING = "ENDING", "Being logged out"
+    EXPIRED = "EXPIRED", "Session ended"
+    FAILED = "FAILED", "Login failed"
+
+
+class BrokerSession(models.Model):
+    """The login of one account. The web process writes what the login page returned; only a worker talks to the broker about it."""
+
+    State = SessionState
+
+    account = models.OneToOneField(BrokerAccount, on_delete=models.CASCADE, related_name="session")
+    state = models.CharField(max_length=8, choices=State, default=State.NONE)
+    nonce_digest = models.CharField(max_length=64, blank=True, help_text="Hash of the state value of the login that was begun last; used once.")
+    nonce_until = models.DateTimeField(null=True)
+    request_token = EncryptedText(null=True, blank=True, editable=False)
+    access_token = EncryptedText(null=True, blank=True, editable=False)
+    user_id = models.CharField(max_length=20, blank=True)
+    user_name = models.CharField(max_length=80, blank=True)
+    issued_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)
+    checked_at = models.DateTimeField(null=True, help_text="When the broker last accepted it.")
+    error_code = models.CharField(max_length=40, blank=True)
+    error = models.CharField(max_length=300, blank=True, help_text="In words, what went wrong last.")
+    updated_at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        constraints = [enum_check("state", SessionState, "session_state_known")]
+
+    def __str__(self) -> str:
+        return f"{self.account} {self.state}"
+
+
+class RateBucket(models.Model):
+    """How many calls of one class an account made in one window; shared by all processes and machines of the desk."""
+
+    account = models.ForeignKey(BrokerAccount, on_delete=models.CASCADE, related_name="+")
+    kind = models.CharField(max_length=12, help_text="order, read, quote.")
+    window_s = models.PositiveIntegerField()
+    slot = models.BigIntegerField(default=0, help_text="Number of the window since 1970; a day's window is the trading day in IST.")
+    used = models.PositiveIntegerField(default=0)
+    blocked_until = models.DateTimeField(null=True, help_text="The broker said to wait until then.")
+    strikes = models.PositiveIntegerField(default=0, help_text="Times in a row the broker said so.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "kind", "window_s"], name="rate_bucket_once")]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.kind} {self.used} in {self.window_s} s"
+
+
+class SyncState(models.Model):
+    """When each of a broker's books was last read completely, and what went wrong last."""
+
+    account = models.OneToOneField(BrokerAccount, on_delete=models.CASCADE, related_name="sync")
+    orders_at = models.DateTimeField(null=True)
+    positions_at = models.DateTimeField(null=True)
+    holdings_at = models.DateTimeField(null=True)
+    funds_at = models.DateTimeField(null=True)
+    gtts_at = models.DateTimeField(null=True)
+    changed = models.PositiveIntegerField(default=0, help_text="Rows the last read changed.")
+    wanted_at = models.DateTimeField(null=True, help_text="Somebody asked for a read then: a person, a postback, the stream.")
+    error_code = models.CharField(max_length=40, blank=True)
+    error = models.CharField(max_length=300, blank=True)
+    error_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.account_id}"
+
+
+class BrokerPosition(models.Model):
+    """A net position as the broker reported it last."""
+
+    account = models.ForeignKey(BrokerAccount, on_delete=models.CASCADE, related_name="broker_positions")
+    exchange = models.CharField(max_length=12)
+    tradingsymbol = models.CharField(max_length=64)
+    product = models.CharField(max_length=4)
+    net_qty = Price()
+    overnight_qty = Price(default=Decimal(0))
+    multiplier = Price(default=Decimal(1))
+    buy_qty = Price(default=Decimal(0))
+    buy_avg = Price(null=True)
+    sell_qty = Price(default=Decimal(0))
+    sell_avg = Price(null=True)
+    average = Price(null=True)
+    realised = Price(default=Decimal(0), max_digits=30)
+    unrealised = Price(null=True, max_digits=30)
+    ltp = Price(null=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "exchange", "tradingsymbol", "product"], name="broker_position_once")]
+
+    def __str__(self) -> str:
+        return f"{self.net_qty} {self.exchange}:{self.tradingsymbol} {self.product}"
+
+
+class BrokerHolding(models.Model):
+    """Shares in the depository as the broker reported them last."""
+
+    account = models.ForeignKey(BrokerAccount, on_delete=models.CASCADE, related_name="broker_holdings")
+    exchange = models.CharField(max_length=12)
+    tradingsymbol = models.CharField(max_length=64)
+    quantity = Price()
+    t1_quantity = Price(default=Decimal(0))
+    used_quantity = Price(default=Decimal(0))
+    collateral_qty = Price(default=Decimal(0))
+    average = Price(default=Decimal(0))
+    ltp = Price(null=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "exchange", "tradingsymbol"], name="broker_holding_once")]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} {self.exchange}:{self.tradingsymbol}"
+
+
+class BrokerFunds(models.Model):
+    """Money of one segment as the broker reported it last: total = available + used."""
+
+    account = models.ForeignKey(BrokerAccount, on_delete=models.CASCADE, related_name="broker_funds")
+    segment = models.CharField(max_length=16)
+    currency = models.CharField(max_length=4, default="INR")
+    available = Price(max_digits=30)
+    used = Price(max_digits=30)
+    total = Price(max_digits=30)
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "segment"], name="broker_funds_once")]
+
+    def __str__(self) -> str:
+        return f"{self.segment} {self.available}"
+
+
+class FreezeLimit(models.Model):
+    """The largest quantity of one order in contracts of a root, from a date on. The broker's list does not carry it."""
+
+    exchange = models.CharField(max_length=12, help_text="NFO or BFO.")
+    root = models.CharField(max_length=32, help_text="NIFTY, BANKNIFTY, SENSEX.")
+    quantity = Price(help_text="Units, not lots.")
+    since = models.DateField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["exchange", "root", "since"], name="freeze_limit_once")]
+
+    def __str__(self) -> str:
+        return f"{self.exchange} {self.root} {self.quantity}"
 
 
 class InstrumentKind(models.TextChoices):
@@ -134,6 +308,8 @@ class QuoteSource(models.TextChoices):
     ADMIN = "ADMIN", "Typed in"
     ALERT = "ALERT", "From an alert"
     FEED = "FEED", "Market feed"
+    FILE = "FILE", "File"
+    WALK = "WALK", "Random walk"
 
 
 class Quote(models.Model):

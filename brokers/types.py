@@ -57,11 +57,15 @@ class Product(StrEnum):
     MIS = "MIS"
     CNC = "CNC"
     NRML = "NRML"
+    MTF = "MTF"
 
 
 class Validity(StrEnum):
+    """TTL: minutes, then the rest is cancelled."""
+
     DAY = "DAY"
     IOC = "IOC"
+    TTL = "TTL"
 
 
 class Kind(StrEnum):
@@ -100,7 +104,8 @@ class OrderRequest:
     """One order as it is asked of a broker. `ref` is our tag, the same on every attempt.
 
     `protection` is the market protection in percent (None: the broker's table). `ref_price` is the price the alert spoke of;
-    only the paper broker looks at it, when it has no other price.
+    only the paper broker looks at it, when it has no other price. `validity_minutes` belongs to TTL; `iceberg_legs` above 1 shows the
+    exchange one leg at a time.
     """
 
     ref: str
@@ -116,6 +121,8 @@ class OrderRequest:
     protection: D | None = None
     reduce_only: bool = False
     ref_price: D | None = None
+    validity_minutes: int = 0
+    iceberg_legs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +237,92 @@ class Funds:
 
 
 @dataclass(frozen=True, slots=True)
+class QuoteTick:
+    """A price as the market shows it at `at`. Depth and volume are None where the broker does not say."""
+
+    key: str
+    ltp: D
+    at: datetime
+    bid: D | None = None
+    ask: D | None = None
+    bid_qty: D | None = None
+    ask_qty: D | None = None
+    volume: D | None = None
+
+
+class GttKind(StrEnum):
+    """SINGLE: one trigger, one order. OCO: a stop and a target, the first that triggers ends the other."""
+
+    SINGLE = "SINGLE"
+    OCO = "OCO"
+
+
+class GttStatus(StrEnum):
+    """TRIGGERED says nothing about the order it placed: that is in the leg's result."""
+
+    ACTIVE = "ACTIVE"
+    TRIGGERED = "TRIGGERED"
+    DISABLED = "DISABLED"
+    EXPIRED = "EXPIRED"
+    CANCELLED = "CANCELLED"
+    REJECTED = "REJECTED"
+    DELETED = "DELETED"
+    UNMAPPED = "UNMAPPED"
+
+
+@dataclass(frozen=True, slots=True)
+class GttLeg:
+    """The LIMIT order a trigger places."""
+
+    side: Side
+    quantity: D
+    product: Product
+    price: D
+
+
+@dataclass(frozen=True, slots=True)
+class GttRequest:
+    """A trigger kept by the broker. One trigger and leg for SINGLE; for OCO two of each, the lower trigger first.
+
+    `last_price` decides on which side of a single trigger the market stands: it must be a real, fresh price.
+    """
+
+    instrument: Instrument
+    kind: GttKind
+    triggers: tuple[D, ...]
+    legs: tuple[GttLeg, ...]
+    last_price: D
+
+
+@dataclass(frozen=True, slots=True)
+class GttResult:
+    """What became of one triggered leg: the order it placed, or why it could not. `ok` False is a failed leg."""
+
+    ok: bool
+    status: str
+    broker_order_id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class GttSnapshot:
+    """A trigger as the broker keeps it now. `results` runs along `legs`; None where a leg has not triggered."""
+
+    id: str
+    kind: GttKind
+    status: GttStatus
+    raw_status: str
+    exchange: str
+    tradingsymbol: str
+    triggers: tuple[D, ...]
+    legs: tuple[GttLeg, ...]
+    results: tuple[GttResult | None, ...]
+    created_at: datetime
+    updated_at: datetime
+    raw: Raw | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """A login at a broker. `expires_at` None: it does not end by itself. The token never appears in a repr, nor does `meta`."""
 
@@ -254,20 +347,31 @@ class Capabilities:
     absence_is_proof  one look without a match proves that nothing was accepted (only a book of our own)
     looks_after_s   seconds after an unknown outcome at which it is looked up; horizon_s ends them
     book_every_s    the order book is read at most once in so many seconds
+    order_rates     (seconds, requests) the broker takes of order writes; read_rates the same for everything else
+    modifications   how often one order may be changed; None: no limit is known
+    local           the broker lives in this process and moves only when `step` is called
     """
 
     broker: str
     find_by_ref: str
     ref_max: int
     order_types: frozenset[OrderType] = frozenset(OrderType)
-    validities: frozenset[Validity] = frozenset(Validity)
+    validities: frozenset[Validity] = frozenset({Validity.DAY, Validity.IOC})
+    products: frozenset[Product] = frozenset({Product.MIS, Product.CNC, Product.NRML})
     amo: bool = False
     gtt: bool = False
+    iceberg: bool = False
+    login: bool = False
+    local: bool = False
     market_may_rest: bool = True
     ack_is_final: bool = False
     absence_is_proof: bool = False
     push_signed: bool = False
     quotes: bool = False
     book_every_s: float = 3
+    order_rates: tuple[tuple[int, int], ...] = ()
+    read_rates: tuple[tuple[int, int], ...] = ()
+    quote_rates: tuple[tuple[int, int], ...] = ()
+    modifications: int | None = None
     looks_after_s: tuple[float, ...] = (1, 2, 4, 8, 15, 30, 60, 120)
     horizon_s: float = 120

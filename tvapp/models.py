@@ -30,7 +30,13 @@ class DeskSettings(models.Model):
     lease_s = _number(20, 5, 120, "seconds", "How long one worker may hold an order while sending it.")
     max_starts = _number(3, 1, 10, "times", "An order whose work was started this often without an end is parked.")
     retry_window_s = _number(300, 10, 3600, "seconds", "How long an order that provably was not sent is tried again.")
-    sync_live_s = _number(2, 1, 60, "seconds", "How often the broker's book is read while an order rests there.")
+    sync_live_s = _number(2, 1, 60, "seconds", "How often the broker's book is read while an order rests there; a real broker is asked every 5 s at most.")
+    sync_resting_s = _number(15, 3, 300, "seconds", "How often a real broker's book is read while nothing but resting orders is there.")
+    sync_idle_s = _number(60, 10, 3600, "seconds", "How often a real broker's books are read while nothing is there.")
+    kite_session_end_h = _number(6, 4, 9, "o'clock IST", "When a Zerodha session ends in the morning.")
+    unmatched_4xx_rejects = models.BooleanField(
+        default=False, help_text="On: a broker's refusal in words the desk does not know counts as refused. Off (safer): the order is looked up first.",
+    )  # fmt: skip
     max_quote_age_s = _number(10, 1, 14400, "seconds", "A price older than this fills no paper order.")
     min_free_disk_mb = _number(200, 10, 100000, "MB", "With less free disk than this no order is sent.")
     market_buffer_pct = models.DecimalField(

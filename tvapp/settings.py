@@ -33,6 +33,13 @@ TRADINGVIEW_ADDRESSES = ["52.89.214.238", "34.212.75.30", "54.218.53.128", "52.3
 TV_IP_ALLOWLIST = env.list("TV_IP_ALLOWLIST", default=TRADINGVIEW_ADDRESSES if PRODUCTION else [])
 TRADINGVIEW_WEBHOOK_SECRET = env.str("TRADINGVIEW_WEBHOOK_SECRET", "")
 ALLOW_LIVE = env.bool("TVAPP_ALLOW_LIVE", False)
+KITE_API_KEY = env.str("KITE_API_KEY", "")
+KITE_API_SECRET = env.str("KITE_API_SECRET", "")
+KITE_PRODUCTION_ROOT = "https://api.kite.trade"
+KITE_ROOT_URL = env.str("KITE_ROOT_URL", "") or KITE_PRODUCTION_ROOT
+KITE_LOGIN_URL = env.str("KITE_LOGIN_URL", "") or (
+    "https://kite.zerodha.com/connect/login" if KITE_ROOT_URL == KITE_PRODUCTION_ROOT else f"{KITE_ROOT_URL}/connect/login"
+)
 Q_WORKERS = env.int("Q_WORKERS", 2)
 
 INSTALLED_APPS = [

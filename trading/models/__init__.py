@@ -1,10 +1,12 @@
 from .alert import Alert, Outcome, Signal
-from .order import AttemptKind, AttemptOutcome, Fill, Order, OrderAttempt, OrderEvent, OrderStatus, Pending, Side, Source
+from .gtt import Gtt, GttState
+from .order import AttemptKind, AttemptOutcome, Fill, Order, OrderAttempt, OrderEvent, OrderStatus, Pending, Role, Side, Source
 from .position import Position
-from .strategy import DedupeScope, Mode, OnDrift, OrderType, Product, Sizing, Strategy
+from .strategy import AfterHours, DedupeScope, Mode, OnDrift, OrderType, Product, Sizing, Strategy
+from .symbol import OverrideScope, TvSymbolOverride
 from .sysevent import Level, SystemEvent
 
 __all__ = [
-    "Alert", "AttemptKind", "AttemptOutcome", "DedupeScope", "Fill", "Level", "Mode", "OnDrift", "Order", "OrderAttempt", "OrderEvent", "OrderStatus",
-    "OrderType", "Outcome", "Pending", "Position", "Product", "Side", "Signal", "Sizing", "Source", "Strategy", "SystemEvent",
+    "AfterHours", "Alert", "AttemptKind", "AttemptOutcome", "DedupeScope", "Fill", "Gtt", "GttState", "Level", "Mode", "OnDrift", "Order", "OrderAttempt", "OrderEvent", "OrderStatus",
+    "OrderType", "Outcome", "OverrideScope", "Pending", "Position", "Product", "Role", "Side", "Signal", "Sizing", "Source", "Strategy", "SystemEvent", "TvSymbolOverride",
 ]  # fmt: skip

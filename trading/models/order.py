@@ -24,11 +24,26 @@ class Side(models.TextChoices):
 class Source(models.TextChoices):
     ALERT = "ALERT", "TradingView alert"
     RESUBMIT = "RESUBMIT", "Copy of an earlier order"
+    SLICE = "SLICE", "Part of an order above the freeze quantity"
+    BRACKET = "BRACKET", "Stop or target of an entry"
+    EXTERNAL = "EXTERNAL", "Placed outside the desk"
+
+
+class Role(models.TextChoices):
+    """What a child is to its parent."""
+
+    NONE = "", ""
+    SLICE = "SLICE", "Slice"
+    STOP = "STOP", "Stop"
+    TARGET = "TARGET", "Target"
+    OCO = "OCO", "Stop and target"
+    TRAIL = "TRAIL", "Trailing stop"
 
 
 class Pending(models.TextChoices):
     NONE = "", ""
     CANCEL = "CANCEL", "Cancel asked of the broker"
+    MODIFY = "MODIFY", "Change asked of the broker"
 
 
 class Order(OwnedModel):
@@ -38,6 +53,8 @@ class Order(OwnedModel):
     account = models.ForeignKey(BrokerAccount, on_delete=models.PROTECT, related_name="orders")
     instrument = models.ForeignKey(Instrument, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     copied_from = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="copies")
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="children")
+    role = models.CharField(max_length=6, choices=Role, default="", blank=True)
     source = models.CharField(max_length=10, choices=Source, default=Source.ALERT)
     status = models.CharField(max_length=14, choices=OrderStatus)
     status_reason = models.CharField(max_length=40, blank=True)
@@ -59,7 +76,14 @@ class Order(OwnedModel):
     ref_price = Price(null=True, help_text="Price at the alert.")
     product = models.CharField(max_length=4, choices=Product)
     validity = models.CharField(max_length=3, default="DAY")
-    variety = models.CharField(max_length=10, default="regular")
+    validity_minutes = models.PositiveIntegerField(default=0, help_text="With validity TTL: minutes, then the rest is cancelled.")
+    variety = models.CharField(max_length=10, default="regular", help_text="regular, amo or iceberg; modify and cancel use it.")
+    iceberg_legs = models.PositiveSmallIntegerField(default=0)
+    gtt = models.BooleanField(default=False, help_text="Placed as a trigger (GTT) at the broker instead of an order.")
+    brackets = models.JSONField(default=dict, help_text="Stop, target and trail that follow its fills, as the alert gave them.")
+    max_slippage_pct = models.DecimalField(max_digits=6, decimal_places=3, null=True)
+    pending_changes = models.JSONField(default=dict, help_text="What a change asked of the broker will set: price, trigger_price, quantity.")
+    modifications = models.PositiveIntegerField(default=0)
     tag = models.CharField(max_length=20, unique=True)
     broker_order_id = models.CharField(max_length=40, blank=True)
     broker_message = models.CharField(max_length=300, blank=True)
@@ -94,7 +118,8 @@ class Order(OwnedModel):
             enum_check("source", Source, "order_source_known"),
             enum_check("order_type", OrderType, "order_type_known"),
             enum_check("product", Product, "order_product_known"),
-            models.CheckConstraint(condition=models.Q(pending_action__in=["", "CANCEL"]), name="order_pending_known"),
+            models.CheckConstraint(condition=models.Q(pending_action__in=["", "CANCEL", "MODIFY"]), name="order_pending_known"),
+            models.CheckConstraint(condition=models.Q(role__in=["", "SLICE", "STOP", "TARGET", "OCO", "TRAIL"]), name="order_role_known"),
             models.CheckConstraint(condition=models.Q(verdict__in=["", "ALLOW", "CLAMP", "REJECT", "DEFER"]), name="order_verdict_known"),
             models.CheckConstraint(condition=models.Q(quantity__isnull=True) | models.Q(quantity__gt=0), name="order_quantity_positive"),
             models.CheckConstraint(condition=models.Q(filled_quantity__gte=0), name="order_filled_not_negative"),
@@ -130,6 +155,8 @@ class Order(OwnedModel):
 class AttemptKind(models.TextChoices):
     PLACE = "PLACE"
     CANCEL = "CANCEL"
+    MODIFY = "MODIFY"
+    GTT = "GTT"
 
 
 class AttemptOutcome(models.TextChoices):

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from simple_history.models import HistoricalRecords
 
@@ -21,6 +21,7 @@ class Product(models.TextChoices):
     MIS = "MIS", "MIS: intraday"
     CNC = "CNC", "CNC: delivery"
     NRML = "NRML", "NRML: carry forward"
+    MTF = "MTF", "MTF: margin funding"
 
 
 class OrderType(models.TextChoices):
@@ -44,6 +45,12 @@ class DedupeScope(models.TextChoices):
 class OnDrift(models.TextChoices):
     WARN = "WARN", "Warn"
     HOLD = "HOLD", "Let the order wait"
+
+
+class AfterHours(models.TextChoices):
+    OFF = "OFF", "Do not send it"
+    AMO = "AMO", "Send it as an after-market order (AMO)"
+    GTT = "GTT", "Place a trigger (GTT) at its price"
 
 
 class StrategyQuerySet(OwnedQuerySet):
@@ -72,6 +79,10 @@ class Strategy(OwnedModel):
     dedupe_scope = models.CharField(max_length=4, choices=DedupeScope, default=DedupeScope.BAR)
     on_drift = models.CharField(max_length=4, choices=OnDrift, default=OnDrift.WARN, help_text="When the alert's own position differs from ours.")
     use_target = models.BooleanField(default=False, help_text="Take position_size of the alert as the position to reach, instead of a quantity to trade.")
+    after_hours = models.CharField(max_length=3, choices=AfterHours, default=AfterHours.OFF,
+                                   help_text="What happens to an order that the broker refuses because the market is closed.")  # fmt: skip
+    max_slippage_pct = models.DecimalField(max_digits=6, decimal_places=3, null=True, blank=True, validators=[MinValueValidator(Decimal("0.001")), MaxValueValidator(20)],
+                                           help_text="A MARKET order is sent as LIMIT this far from the alert's price. Example: 0.3 makes BUY at 812.35 a LIMIT 814.75. Empty: off.")  # fmt: skip
     limits = models.OneToOneField(RiskSettings, null=True, blank=True, on_delete=models.SET_NULL, related_name="strategy", editable=False)
     secret_digest = models.CharField(max_length=64, null=True, blank=True, unique=True, editable=False)
     old_secret_digest = models.CharField(max_length=64, null=True, blank=True, unique=True, editable=False)
@@ -94,6 +105,7 @@ class Strategy(OwnedModel):
             enum_check("sizing", Sizing, "strategy_sizing_known"),
             enum_check("dedupe_scope", DedupeScope, "strategy_dedupe_known"),
             enum_check("on_drift", OnDrift, "strategy_on_drift_known"),
+            enum_check("after_hours", AfterHours, "strategy_after_hours_known"),
         ]
 
     def __str__(self) -> str:
