@@ -6,9 +6,22 @@ import factory
 from django.contrib.auth import get_user_model
 from factory.django import DjangoModelFactory
 
-from brokers.models import BrokerAccount, Instrument, PaperOrder, PaperTrade, Quote
+from brokers.models import (
+    BrokerAccount,
+    BrokerFunds,
+    BrokerHolding,
+    BrokerPosition,
+    BrokerSession,
+    FreezeLimit,
+    Instrument,
+    PaperOrder,
+    PaperTrade,
+    Quote,
+    RateBucket,
+    SyncState,
+)
 from risk.models import Decision, RiskLedger, RiskSettings, TradingState
-from trading.models import Alert, Fill, Order, OrderAttempt, OrderEvent, Position, Signal, Strategy, SystemEvent
+from trading.models import Alert, Fill, Gtt, Order, OrderAttempt, OrderEvent, Position, Signal, Strategy, SystemEvent, TvSymbolOverride
 from tvapp.lib import clock, ids
 from tvapp.models import ApiToken, DeskSettings, Heartbeat
 
@@ -75,6 +88,74 @@ class PaperTradeFactory(DjangoModelFactory):
     quantity = Decimal(10)
     price = Decimal(1500)
     at = factory.LazyFunction(clock.now)
+
+
+class BrokerSessionFactory(DjangoModelFactory):
+    class Meta:
+        model = BrokerSession
+
+    account = factory.SubFactory(BrokerAccountFactory)
+
+
+class RateBucketFactory(DjangoModelFactory):
+    class Meta:
+        model = RateBucket
+
+    account = factory.SubFactory(BrokerAccountFactory)
+    kind = "order"
+    window_s = 1
+
+
+class SyncStateFactory(DjangoModelFactory):
+    class Meta:
+        model = SyncState
+
+    account = factory.SubFactory(BrokerAccountFactory)
+
+
+class BrokerPositionFactory(DjangoModelFactory):
+    class Meta:
+        model = BrokerPosition
+
+    account = factory.SubFactory(BrokerAccountFactory)
+    exchange = "NSE"
+    tradingsymbol = "INFY"
+    product = "MIS"
+    net_qty = Decimal(10)
+    at = factory.LazyFunction(clock.now)
+
+
+class BrokerHoldingFactory(DjangoModelFactory):
+    class Meta:
+        model = BrokerHolding
+
+    account = factory.SubFactory(BrokerAccountFactory)
+    exchange = "NSE"
+    tradingsymbol = "INFY"
+    quantity = Decimal(10)
+    at = factory.LazyFunction(clock.now)
+
+
+class BrokerFundsFactory(DjangoModelFactory):
+    class Meta:
+        model = BrokerFunds
+
+    account = factory.SubFactory(BrokerAccountFactory)
+    segment = "equity"
+    available = Decimal(90000)
+    used = Decimal(10000)
+    total = Decimal(100000)
+    at = factory.LazyFunction(clock.now)
+
+
+class FreezeLimitFactory(DjangoModelFactory):
+    class Meta:
+        model = FreezeLimit
+
+    exchange = "NFO"
+    root = factory.Sequence(lambda n: f"ROOT{n}")
+    quantity = Decimal(1800)
+    since = factory.LazyFunction(lambda: clock.trading_day(clock.now()))
 
 
 class RiskSettingsFactory(DjangoModelFactory):
@@ -174,6 +255,27 @@ class OrderFactory(DjangoModelFactory):
     tag = factory.LazyFunction(lambda: ids.order_tag("PAPER"))
     correlation_id = factory.LazyFunction(ids.correlation_id)
     why = "Waits for a decision."
+
+
+class GttFactory(DjangoModelFactory):
+    class Meta:
+        model = Gtt
+
+    owner = factory.SubFactory(UserFactory)
+    account = factory.SubFactory(BrokerAccountFactory, owner=factory.SelfAttribute("..owner"))
+    kind = "SINGLE"
+    exchange = "NSE"
+    tradingsymbol = "INFY"
+
+
+class TvSymbolOverrideFactory(DjangoModelFactory):
+    class Meta:
+        model = TvSymbolOverride
+
+    owner = factory.SubFactory(UserFactory)
+    scope = "GLOBAL"
+    tv_symbol = "NSE:NIFTY"
+    instrument = factory.SubFactory(InstrumentFactory)
 
 
 class OrderAttemptFactory(DjangoModelFactory):

@@ -319,6 +319,8 @@ def _check_supported(request: OrderRequest) -> None:
     for kind, value in ((Side, request.side), (OrderType, request.order_type), (Product, request.product), (Validity, request.validity)):
         if value not in list(kind):
             raise Rejected(RejectCode.INVALID_FIELD, f"{kind.__name__} {value} is not known to the paper broker")
+    if request.product not in PaperAdapter.caps.products or request.validity not in PaperAdapter.caps.validities:
+        raise Rejected(RejectCode.INVALID_FIELD, f"{request.product} with validity {request.validity} is not known to the paper broker")
 
 
 def _tradable(request: OrderRequest) -> Instrument:
