@@ -1,5 +1,6 @@
 """Accounts, instruments, prices, and the paper broker's own book. Nothing here knows an order of ours."""
 
+import secrets
 from decimal import Decimal
 
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
@@ -50,6 +51,11 @@ class QuoteFrom(models.TextChoices):
     WALK = "WALK", "A random walk, for trying things out"
 
 
+def new_path_token() -> str:
+    """What nobody guesses, fit for an address: 32 characters over 192 random bits."""
+    return secrets.token_urlsafe(24)
+
+
 class BrokerAccount(OwnedModel):
     """One login at one broker. The paper broker is an account like any other."""
 
@@ -86,8 +92,9 @@ class BrokerAccount(OwnedModel):
     participation_pct = models.DecimalField(max_digits=6, decimal_places=2, default=Decimal("10"), validators=[MinValueValidator(0), MaxValueValidator(100)],
                                             help_text="With a share of volume: at most this many percent of what traded since the last price.")  # fmt: skip
     fill_on_touch = models.BooleanField(default=False, help_text="A resting paper LIMIT also fills when the price only touches it.")
+    postback_token = models.CharField(max_length=43, unique=True, default=new_path_token, editable=False, help_text="Path of the address the broker posts to.")
     created_at = models.DateTimeField(default=clock.now, editable=False)
-    history = HistoricalRecords(excluded_fields=["credentials"])
+    history = HistoricalRecords(excluded_fields=["credentials", "postback_token"])
 
     class Meta:
         constraints = [
@@ -324,6 +331,7 @@ class Quote(models.Model):
     bid_qty = Price(null=True, blank=True)
     ask_qty = Price(null=True, blank=True)
     volume = Price(null=True, blank=True, help_text="Traded since the last price; used by the participation setting.")
+    day_volume = Price(null=True, blank=True, editable=False, help_text="Traded in the day so far, as the feed counts it.")
     source = models.CharField(max_length=8, choices=Source, default=Source.ADMIN)
     at = models.DateTimeField(default=clock.now)
 
@@ -332,6 +340,30 @@ class Quote(models.Model):
 
     def __str__(self) -> str:
         return f"{self.instrument} {self.ltp}"
+
+
+class PriceFeed(models.Model):
+    """How the prices of one account are read: when they were asked for, when they came, and what stood against it."""
+
+    account = models.OneToOneField(BrokerAccount, on_delete=models.CASCADE, related_name="feed")
+    rung_at = models.DateTimeField(null=True, help_text="When a read was asked of the batch cluster.")
+    read_at = models.DateTimeField(null=True, help_text="When the last read that was asked for ended, well or not.")
+    priced_at = models.DateTimeField(null=True, help_text="When prices came last.")
+    refused_on = models.DateField(null=True, help_text="The day the broker said that this account gets no prices; it is asked again on another day.")
+    error = models.CharField(max_length=300, blank=True, help_text="In words, why the last read gave no prices.")
+
+    def __str__(self) -> str:
+        return f"{self.account_id}"
+
+
+class WatchedKey(models.Model):
+    """An instrument somebody looks at right now; its price is read until then."""
+
+    key = models.CharField(max_length=80, unique=True, help_text="NSE:INFY")
+    until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.key
 
 
 class PaperStatus(models.TextChoices):
