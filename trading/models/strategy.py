@@ -83,6 +83,8 @@ class Strategy(OwnedModel):
                                    help_text="What happens to an order that the broker refuses because the market is closed.")  # fmt: skip
     max_slippage_pct = models.DecimalField(max_digits=6, decimal_places=3, null=True, blank=True, validators=[MinValueValidator(Decimal("0.001")), MaxValueValidator(20)],
                                            help_text="A MARKET order is sent as LIMIT this far from the alert's price. Example: 0.3 makes BUY at 812.35 a LIMIT 814.75. Empty: off.")  # fmt: skip
+    refusal = models.JSONField(default=dict, blank=True, editable=False,
+                               help_text="What the broker refused last for a reason that stays: code, text, order, at. Entries wait until a person acknowledges it.")  # fmt: skip
     limits = models.OneToOneField(RiskSettings, null=True, blank=True, on_delete=models.SET_NULL, related_name="strategy", editable=False)
     secret_digest = models.CharField(max_length=64, null=True, blank=True, unique=True, editable=False)
     old_secret_digest = models.CharField(max_length=64, null=True, blank=True, unique=True, editable=False)
@@ -112,5 +114,8 @@ class Strategy(OwnedModel):
         return self.name
 
     def save(self, *args, **kwargs):
+        """All of the row but `refusal`, which the workers write: a form opened before it came must not wipe it out."""
         self.updated_at = clock.now()
+        if not self._state.adding and kwargs.get("update_fields") is None:
+            kwargs["update_fields"] = [f.name for f in self._meta.concrete_fields if f.name not in ("id", "refusal")]
         super().save(*args, **kwargs)
