@@ -4,7 +4,8 @@ import os
 import tempfile
 
 HOME = tempfile.mkdtemp(prefix="tvapp-test-home-")
-for name in ("DATABASE_URL", "TVAPP_BASE_URL", "TV_IP_ALLOWLIST", "TVAPP_ALLOW_LIVE", "TVAPP_CRASH_AT", "TVAPP_TIME_SCALE", "PORT", "HOST"):
+for name in ("DATABASE_URL", "TVAPP_BASE_URL", "TV_IP_ALLOWLIST", "TVAPP_ALLOW_LIVE", "TVAPP_CRASH_AT", "TVAPP_TIME_SCALE", "PORT", "HOST",
+             "KITE_API_KEY", "KITE_API_SECRET", "KITE_ROOT_URL", "KITE_LOGIN_URL"):  # fmt: skip
     os.environ.pop(name, None)
 os.environ.update(
     TVAPP_HOME=HOME,
