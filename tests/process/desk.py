@@ -30,9 +30,10 @@ def parallel(function, items, workers=16) -> list:
 
 
 class RunningDesk:
-    """One home on one port; may be started more than once."""
+    """One home on one port; may be started more than once. `env` is set for every process of it."""
 
-    def __init__(self):
+    def __init__(self, **env: str):
+        self.extra = env
         self.home, self.port = tempfile.mkdtemp(prefix="tvapp-process-"), free_port()
         self.process: subprocess.Popen | None = None
         self.token = ""
@@ -41,7 +42,7 @@ class RunningDesk:
         gone = ("TVAPP_TEST", "TVAPP_CRASH_AT", "TVAPP_TIME_SCALE", "DJANGO_SETTINGS_MODULE", "DATABASE_URL")
         env = {k: v for k, v in os.environ.items() if k not in gone}
         env |= {"TVAPP_HOME": self.home, "PORT": str(self.port), "TRADINGVIEW_WEBHOOK_SECRET": SECRET, "LOG_LEVEL": "WARNING"}
-        env |= {"TVAPP_ADMIN_USERNAME": "admin", "TVAPP_ADMIN_PASSWORD": PASSWORD}
+        env |= {"TVAPP_ADMIN_USERNAME": "admin", "TVAPP_ADMIN_PASSWORD": PASSWORD, **self.extra}
         self.log = open(Path(self.home) / "run.log", "ab")  # noqa: SIM115 - lives as long as the process
         command = [sys.executable, "-m", "tvapp.supervisor"]
         self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
@@ -58,8 +59,9 @@ class RunningDesk:
         connection.close()
         return answer.status, json.loads(data or b"{}")
 
-    def alert(self, key: str, strategy: str = "demo-auto", symbol: str = "NSE:INFY") -> tuple[int, dict]:
-        trade = {"order_action": "BUY", "quantity": 1, "price": 1500, "product": "CNC"}
+    def alert(self, key: str, strategy: str = "demo-auto", symbol: str = "NSE:INFY", **more) -> tuple[int, dict]:
+        """`more` replaces what the trade details say."""
+        trade = {"order_action": "BUY", "quantity": 1, "price": 1500, "product": "CNC", **more}
         body = {"secret": SECRET, "platform": "TRADINGVIEW", "strategy_name": strategy, "symbol": symbol, "idempotency_key": key, "trade_details": trade}
         return self.call("POST", "/webhook/tradingview", body)
 
@@ -135,10 +137,10 @@ class RunningDesk:
 
 
 @contextmanager
-def running_desk():
+def running_desk(desk: RunningDesk | None = None):
     import shutil
 
-    desk = RunningDesk()
+    desk = desk or RunningDesk()
     try:
         yield desk.start()
         desk.stop()
