@@ -81,6 +81,7 @@ class Order(OwnedModel):
     iceberg_legs = models.PositiveSmallIntegerField(default=0)
     gtt = models.BooleanField(default=False, help_text="Placed as a trigger (GTT) at the broker instead of an order.")
     brackets = models.JSONField(default=dict, help_text="Stop, target and trail that follow its fills, as the alert gave them.")
+    covered = Price(default=Decimal(0), help_text="Of an entry: how much of its fills has its stop and target. Of a stop or target: that figure when it was made.")
     max_slippage_pct = models.DecimalField(max_digits=6, decimal_places=3, null=True)
     pending_changes = models.JSONField(default=dict, help_text="What a change asked of the broker will set: price, trigger_price, quantity.")
     modifications = models.PositiveIntegerField(default=0)
@@ -125,6 +126,7 @@ class Order(OwnedModel):
             models.CheckConstraint(condition=models.Q(filled_quantity__gte=0), name="order_filled_not_negative"),
             models.UniqueConstraint(fields=["account", "broker_order_id"], condition=~models.Q(broker_order_id=""), name="order_broker_id_once"),
             models.UniqueConstraint(fields=["signal"], condition=models.Q(source="ALERT", signal__isnull=False), name="order_once_per_signal"),
+            models.UniqueConstraint(fields=["parent", "role", "covered"], condition=models.Q(source="BRACKET"), name="order_exit_once"),
         ]
         indexes = [
             models.Index(fields=["status", "id"], name="order_status_id"),
