@@ -109,6 +109,9 @@ class Order(OwnedModel):
     lease_process = models.CharField(max_length=120, blank=True)
     look_at = models.DateTimeField(null=True, help_text="When an unknown outcome is looked up next.")
     looks = models.PositiveIntegerField(default=0)
+    clean_look_at = models.DateTimeField(null=True, help_text="When a complete order book was last read without it.")
+    reported_at = models.DateTimeField(null=True, help_text="The broker's time of the newest report that changed it.")
+    unseen = models.PositiveSmallIntegerField(default=0, help_text="Reads of the order book in a row that lack it although it is live.")
     ended_at = models.DateTimeField(null=True)
 
     class Meta:
