@@ -87,6 +87,10 @@ class Code(StrEnum):
         "Arm the strategy on its page; an arm ends with the session.",
         "", "it is not known whether {scope} is armed",
     )
+    REFUSAL_OPEN = (
+        "REFUSAL_OPEN", RISK, "Refused before", "waits for a person; exits pass", "the broker refused an order of this strategy before ({actual})",
+        "Put right what the broker named (funds, shares, a permission), then acknowledge it: the notice at the top of every page has the button.",
+    )
     INSTRUMENT_UNKNOWN = (
         "INSTRUMENT_UNKNOWN", RISK, "Instrument known", REJECTS, "{limit} is not in the instrument list",
         "Load the instruments, or map the symbol to the right one. On paper a plain share may go on with a provisional tick and lot.",
@@ -257,6 +261,10 @@ class Code(StrEnum):
     RETRY_EXHAUSTED = (
         "RETRY_EXHAUSTED", ROAD, "Broker unreachable", HOLDS, "the broker could not be reached for too long; nothing was sent",
         "Check the connection, then requeue the order (the whole gate runs again) or cancel it.",
+    )
+    DAILY_ORDER_CAP = (
+        "DAILY_ORDER_CAP", ROAD, "Orders of the day spent", HOLDS, "the broker takes no more orders of this account today; nothing was sent",
+        "Tomorrow the order waits for your decision. What must be closed today has to be closed in the broker's own app.",
     )
     DISK_LOW = (
         "DISK_LOW", ROAD, "Disk full", HOLDS, "so little disk is free that an outcome might not be recorded",

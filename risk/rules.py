@@ -158,6 +158,14 @@ def live_armed(case: Case) -> Iterator[Finding]:
     yield _switch("live_armed", Code.LIVE_NOT_ARMED, scope, states.armed if states else None, exempt=case.exit)
 
 
+def broker_refusal(case: Case) -> Iterator[Finding]:
+    """Money, shares or a permission were missing: the next entry would meet the same. An exit may not, and is not kept back."""
+    states, scope = case.snapshot.states, f"STRATEGY:{case.intent.strategy}"
+    said = states.refusal if states else ""
+    verdict = PASS if not said else EXEMPT if case.exit else DEFER
+    yield say("broker_refusal", Code.REFUSAL_OPEN, verdict, scope, "", said)
+
+
 # --- instrument, order, price ----------------------------------------------------------------------------------------
 
 REASONS = {
@@ -479,6 +487,7 @@ RULES: tuple[Rule, ...] = (
     Rule(strategy_enabled),
     Rule(live_allowed),
     Rule(live_armed),
+    Rule(broker_refusal),
     Rule(instrument),
     Rule(instrument_data),
     Rule(order_form),

@@ -166,6 +166,7 @@ class StateFacts:
     strategy_enabled: bool | None = None
     live_allowed: bool | None = None
     armed: bool | None = None
+    refusal: str = ""  # what the broker refused the strategy last, until a person acknowledges it
     as_of: datetime | None = None
 
 

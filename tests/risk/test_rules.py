@@ -116,6 +116,16 @@ def test_it_passes_a_live_entry_with_both_permissions():
     assert verdict("live_allowed", BUY)[0] == verdict("live_armed", BUY)[0] == "PASS"
 
 
+def test_it_keeps_entries_back_until_a_refusal_was_acknowledged():
+    refused = replace(READY, refusal="INSUFFICIENT_FUNDS")
+    assert verdict("broker_refusal", BUY) == ("PASS", "REFUSAL_OPEN")
+    assert verdict("broker_refusal", BUY, states=refused) == ("DEFER", "REFUSAL_OPEN")
+    assert verdict("broker_refusal", order("SELL", 11, 100), states=refused, **HELD)[0] == "DEFER"
+    assert verdict("broker_refusal", EXIT, states=refused, **HELD)[0] == "EXEMPT"
+    assert judge(BUY, states=refused).sentence == "On hold: the broker refused an order of this strategy before (INSUFFICIENT_FUNDS)"
+    assert judge(BUY, states=None).code == "STATE_HALTED"
+
+
 # --- instrument ------------------------------------------------------------------------------------------------------
 
 

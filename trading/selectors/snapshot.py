@@ -16,7 +16,7 @@ from brokers.models import Quote as QuoteRow
 from risk import types as risk
 from risk.models import RiskSettings, Scope, TradingMode, TradingState
 from trading.domain import orderfsm
-from trading.models import Order, Position
+from trading.models import Order, Position, Strategy
 from tvapp.models import DeskSettings
 
 _SEVERITY = {TradingMode.ACTIVE: 0, TradingMode.REDUCING: 1, TradingMode.HALTED: 2}
@@ -134,7 +134,13 @@ def _states(order: Order, now: datetime) -> risk.StateFacts:
     return risk.StateFacts(
         state=row.state if row else TradingMode.ACTIVE, scope=row.scope if row else "", reason=row.reason if row else "",
         account_state=account.state, account_enabled=account.enabled, strategy_enabled=not order.strategy_id or order.strategy.enabled,
-        live_allowed=settings.ALLOW_LIVE, armed=False, as_of=now,
+        live_allowed=settings.ALLOW_LIVE, armed=False, refusal=_refusal(order), as_of=now,
     )  # fmt: skip
 
 
+def _refusal(order: Order) -> str:
+    """The code of a refusal nobody acknowledged yet, read fresh: another worker may have met it a moment ago."""
+    if not order.strategy_id:
+        return ""
+    said = Strategy.objects.filter(pk=order.strategy_id).values_list("refusal", flat=True).first() or {}
+    return str(said.get("code", ""))

@@ -16,7 +16,7 @@ from django.db.models import F
 
 from brokers import registry
 from brokers.base import Adapter
-from brokers.errors import Ambiguous, AuthExpired, BrokerError, RateLimited, Rejected, Unavailable
+from brokers.errors import Ambiguous, AuthExpired, BrokerError, LimitCode, RateLimited, Rejected, Unavailable
 from brokers.models import BrokerAccount
 from brokers.types import Instrument, Kind, OrderKey, OrderRequest, OrderType, PlaceAck, Product, Side, Validity
 from risk.codes import Code
@@ -25,13 +25,14 @@ from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import AttemptKind, AttemptOutcome, Level, Mode, Order, OrderAttempt, Pending
 from trading.selectors.snapshot import scopes
-from trading.services import advice, halt, health, orders, recover, sync, sysevents
+from trading.services import advice, halt, health, orders, recover, refusals, sync, sysevents
 from tvapp.lib import clock, crash, log
 from tvapp.lib.money import plain
 from tvapp.models import DeskSettings
 
 logger = logging.getLogger("tvapp.dispatch")
 WORKER = "desk"
+ASKED_OF_EXITS = (Code.SIGNAL_TOO_OLD,)
 GLANCE = ("status", "pending_action", "version", "starts", "due_at", "correlation_id")
 
 
@@ -127,10 +128,12 @@ def _disk_low(order: Order) -> bool:
 
 def _stop(order: Order, decision: Decision) -> None:
     facts = {"verdict": decision.verdict, "decision": decision, "starts": 0}
-    if decision.verdict == Verdict.DEFER:
-        to, text = State.HELD, f"On hold: {decision.sentence}"
-    elif decision.code == Code.SIGNAL_TOO_OLD and decision.order_class == "EXIT":
+    if decision.code == Code.REFUSAL_OPEN:
+        return _ask_first(order, decision)
+    if decision.code in ASKED_OF_EXITS and decision.order_class == "EXIT":
         return _ask_about_exit(order, decision)
+    if decision.verdict == Verdict.DEFER:
+        to, text = State.HELD, decision.sentence
     elif decision.code == Code.SIGNAL_TOO_OLD:
         to, text = State.STALE, f"Not sent: {decision.sentence}"
     else:
@@ -138,15 +141,22 @@ def _stop(order: Order, decision: Decision) -> None:
     orders.move(order, to, code=decision.code, text=text, actor="risk gate", data={"decision": decision.pk}, **facts)
 
 
+def _ask_first(order: Order, decision: Decision) -> None:
+    """An entry behind a refusal nobody has acknowledged: it waits where a person sees why."""
+    said = decision.sentence.removeprefix("On hold: ")
+    text = f"{said[0].upper()}{said[1:]}. Acknowledge it, then decide about this order."
+    orders.move(order, State.WAITING, code=decision.code, text=text, actor="risk gate", verdict=decision.verdict, decision=decision)
+
+
 def _ask_about_exit(order: Order, decision: Decision) -> None:
-    """An exit is never thrown away for its age: it waits for a person, with a notice."""
+    """An exit is never thrown away for what a person can put right: it waits, with a notice."""
     text = f"{decision.sentence}. It would close a position, so it waits for your decision."
     orders.move(order, State.WAITING, code=decision.code, text=text, actor="risk gate", mode=Mode.MANUAL, decision=decision)
     sysevents.record("risk", decision.code, f"Order {order.pk} waits: {text}", level=Level.WARNING, owner=order.owner, order=order)
 
 
 def _commit_intent(order: Order, decision: Decision) -> Claimed | None:
-    request = _request(order, decision.final)
+    request = _request(order, decision)
     payload = _payload(request)
     lease = clock.now() + clock.seconds(DeskSettings.current().lease_s)
     text = f"Sending {plain(decision.final)}: saved with tag {order.tag} before the first byte left."
@@ -165,11 +175,12 @@ def _commit_intent(order: Order, decision: Decision) -> Claimed | None:
     return Claimed(order, attempt, request)
 
 
-def _request(order: Order, quantity: Decimal) -> OrderRequest:
+def _request(order: Order, decision: Decision) -> OrderRequest:
+    """What the adapter is asked for. An order that only closes says so, whoever asked for it: limiters let it go first."""
     return OrderRequest(
-        ref=order.tag, instrument=instrument_of(order), side=Side(order.side), quantity=quantity, order_type=OrderType(order.order_type),
+        ref=order.tag, instrument=instrument_of(order), side=Side(order.side), quantity=decision.final, order_type=OrderType(order.order_type),
         product=Product(order.product), price=order.price, trigger_price=order.trigger_price, validity=Validity(order.validity),
-        ref_price=order.ref_price, reduce_only=order.reduce_only,
+        ref_price=order.ref_price, reduce_only=order.reduce_only or decision.order_class == "EXIT",
     )  # fmt: skip
 
 
@@ -265,23 +276,30 @@ def _unsent(order: Order, attempt: OrderAttempt, why: str) -> str:
 
 
 def _record_error(order: Order, attempt: OrderAttempt, exc: BrokerError) -> str:
-    broker = order.account.get_broker_display()
-    raw = dict(exc.raw or {}) if isinstance(exc.raw, dict) else {}
+    """What came back instead of an acceptance, and what it means for others, in one transaction."""
     with transaction.atomic():
-        if isinstance(exc, Rejected):
-            _finish(attempt, AttemptOutcome.REFUSED, exc.message, raw)
-            text = f"{broker} refused it: {exc.message}. Nothing is live."
-            orders.move(order, State.FAILED, code=exc.code, text=text, actor=broker, broker_message=exc.message[:300])
-            return "refused"
-        if isinstance(exc, AuthExpired):
-            _finish(attempt, AttemptOutcome.AUTH, exc.message, raw)
-            return _disconnect(order, exc)
-        if isinstance(exc, RateLimited | Unavailable):
-            outcome = AttemptOutcome.THROTTLED if isinstance(exc, RateLimited) else AttemptOutcome.NOT_SENT
-            _finish(attempt, outcome, exc.message, raw)
-            return _retry(order, exc)
-        _finish(attempt, AttemptOutcome.UNKNOWN, exc.message, raw)
-        return recover.lost(order, exc.message)
+        word = _record_outcome(order, attempt, exc)
+        refusals.noticed(order, exc)
+    crash.point("dispatch.refused")
+    return word
+
+
+def _record_outcome(order: Order, attempt: OrderAttempt, exc: BrokerError) -> str:
+    broker, raw = order.account.get_broker_display(), dict(exc.raw or {})
+    if isinstance(exc, Rejected):
+        _finish(attempt, AttemptOutcome.REFUSED, exc.message, raw)
+        text = f"{broker} refused it: {exc.message}. Nothing is live."
+        orders.move(order, State.FAILED, code=exc.code, text=text, actor=broker, broker_message=exc.message[:300])
+        return "refused"
+    if isinstance(exc, AuthExpired):
+        _finish(attempt, AttemptOutcome.AUTH, exc.message, raw)
+        return _disconnect(order, exc)
+    if isinstance(exc, RateLimited | Unavailable):
+        outcome = AttemptOutcome.THROTTLED if isinstance(exc, RateLimited) else AttemptOutcome.NOT_SENT
+        _finish(attempt, outcome, exc.message, raw)
+        return _later(order, exc)
+    _finish(attempt, AttemptOutcome.UNKNOWN, exc.message, raw)
+    return recover.lost(order, exc.message)
 
 
 def _disconnect(order: Order, exc: BrokerError) -> str:
@@ -293,6 +311,32 @@ def _disconnect(order: Order, exc: BrokerError) -> str:
     text = "On hold: the broker session ended before the order was sent. Log in again and it goes on."
     orders.move(order, State.HELD, code="ACCOUNT_DISCONNECTED", text=text, actor=WORKER)
     return "disconnected"
+
+
+def _later(order: Order, exc: RateLimited | Unavailable) -> str:
+    """Nothing was accepted: tomorrow, when our own limiter has room, or after a pause."""
+    if exc.code == LimitCode.DAILY_ORDER_CAP:
+        return _tomorrow(order, exc)
+    if isinstance(exc, RateLimited) and exc.local:
+        return _when_there_is_room(order, exc)
+    return _retry(order, exc)
+
+
+def _tomorrow(order: Order, exc: BrokerError) -> str:
+    due = clock.day_start(clock.trading_day(clock.now()) + timedelta(days=1))
+    text = f"On hold until tomorrow: the broker takes no more orders of this account today ({exc.message.rstrip('.')}). Nothing was sent."
+    orders.move(order, State.HELD, code=exc.code, text=text, actor=WORKER, due_at=due)
+    refusals.day_is_spent(order, exc.message)
+    return "day is spent"
+
+
+def _when_there_is_room(order: Order, exc: BrokerError) -> str:
+    """Our own limiter kept it back and the broker never heard of it: that is no failed try, so the retry window starts anew."""
+    now = clock.now()
+    text = "Not sent yet: the desk keeps to the broker's limits. It goes as soon as there is room."
+    due = now + timedelta(seconds=float(exc.retry_after or 1))
+    orders.move(order, State.QUEUED, code=exc.code, text=text, actor=WORKER, due_at=due, starts=0)
+    return "later"
 
 
 def _retry(order: Order, exc: BrokerError) -> str:
@@ -323,9 +367,9 @@ def _work_cancel(order: Order) -> str:
         adapter.cancel(key)
         _finish(attempt, AttemptOutcome.ACCEPTED, "", {})
     except Rejected as exc:
-        _finish(attempt, AttemptOutcome.REFUSED, exc.message, {})
+        _finish(attempt, AttemptOutcome.REFUSED, exc.message, dict(exc.raw or {}))
     except BrokerError as exc:
-        _finish(attempt, AttemptOutcome.UNKNOWN, exc.message, {})
+        _finish(attempt, AttemptOutcome.UNKNOWN, exc.message, dict(exc.raw or {}))
     crash.point("dispatch.cancel_sent")
     sync.pull(order)
     if attempt_refused(attempt):

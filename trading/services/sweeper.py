@@ -10,7 +10,7 @@ from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Mode, Order, Pending
 from trading.selectors.snapshot import scopes, state_of
-from trading.services import advice, doorbell, health, orders, recover
+from trading.services import advice, doorbell, health, hints, orders, recover
 from tvapp.lib import clock
 from tvapp.models import DeskSettings, Heartbeat
 
@@ -20,12 +20,14 @@ RING_AFTER_S = 2
 RING_AT_MOST_S = 15
 MOST = 500
 ACTOR = "sweeper"
+RESUMES_BY_HAND = ("STATE_HALTED", "DAILY_ORDER_CAP")
 WAITS_FOR_PERSON = ("POISON", "RETRY_EXHAUSTED")
 
 
 def sweep() -> str:
     """One pass: lost bells, lost senders, due looks, holds that ended, live books, heartbeats. Returns what it did, for the log."""
     steps = {"rung": _ring_queued, "resumed": _resume_held, "stale": _end_old_waiting, "cancels": _ring_cancels, "synced": _sync_live}
+    steps |= {"hinted": hints.ring_wanted}
     done = {name: step() for name, step in steps.items()} | recover.recover_all()
     _beat()
     return " ".join(f"{name}={count}" for name, count in done.items() if count) or "quiet"
@@ -69,14 +71,14 @@ def _resume(order: Order) -> bool:
     state = state_of(scopes(order))
     if state is not None and state.state == "HALTED":
         return False
-    if advice.advise(order).verdict == Verdict.DEFER or _disk_low(order):
+    if advice.advise(order).verdict == Verdict.DEFER or _disk_low(order) or (order.due_at and order.due_at > clock.now()):
         return False
     age, desk = _age_s(order), DeskSettings.current()
     if age > desk.alert_dead_manual_h * 3600 and not order.reduce_only:
         text = "Too old: what held it back ended, but the alert is no longer worth sending."
         return orders.move(order, State.STALE, code="SIGNAL_TOO_OLD", text=text, actor=ACTOR)
     young = order.mode == Mode.MANUAL or age <= (order.max_age_s or desk.alert_age_auto_s)
-    if order.status_reason == "STATE_HALTED" or not young:
+    if order.status_reason in RESUMES_BY_HAND or not young:
         text = "What held it back ended. It waits for your decision."
         return orders.move(order, State.WAITING, code="HOLD_ENDED", text=text, actor=ACTOR)
     return orders.move(order, State.QUEUED, text="What held it back ended; it goes on by itself.", actor=ACTOR)
@@ -104,19 +106,8 @@ def _sync_live() -> int:
     accounts = Order.objects.filter(status__in=[*orderfsm.LIVE, State.NEEDS_REVIEW]).values_list("account_id", flat=True).distinct()
     count = 0
     for account_id in accounts:
-        count += _ring_once(f"sync {account_id}", every, lambda pk=account_id: doorbell.ring_sync(pk))
+        count += hints.ring_once(f"sync {account_id}", every, lambda pk=account_id: doorbell.ring_sync(pk))
     return count
-
-
-def _ring_once(name: str, every, ring) -> bool:
-    """Rings when the last ring of this name is old enough; the row is the memory, so that a restart does not ring twice."""
-    now = clock.now()
-    won = Heartbeat.objects.filter(name=name, at__lte=now - every).update(at=now)
-    if not won:
-        _, won = Heartbeat.objects.get_or_create(name=name, defaults={"at": now, "process": health.process()})
-    if won:
-        ring()
-    return bool(won)
 
 
 def _beat() -> None:
