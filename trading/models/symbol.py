@@ -1,6 +1,7 @@
 """What a TradingView symbol means where the instrument list alone does not say: chosen by a person, for a time."""
 
 from django.db import models
+from simple_history.models import HistoricalRecords
 
 from brokers.models import BrokerAccount, Instrument
 from tvapp.lib import clock
@@ -29,6 +30,7 @@ class TvSymbolOverride(OwnedModel):
     valid_to = models.DateField(null=True, blank=True, help_text="Last day. Example: the contract's expiry.")
     created_at = models.DateTimeField(default=clock.now, editable=False)
     created_by = models.CharField(max_length=80, blank=True, editable=False)
+    history = HistoricalRecords()
 
     class Meta:
         constraints = [
