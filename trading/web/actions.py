@@ -11,17 +11,17 @@ from decimal import Decimal
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from trading.domain.orderfsm import State
-from trading.models import Order
+from trading.models import Order, Strategy
 from trading.selectors import queue
 from trading.selectors.orders import with_story
-from trading.services import halt, orders
+from trading.services import halt, orders, refusals
 from trading.templatetags.desk import qty
 from trading.web import views
 from trading.web.forms import KillForm, OrderEdit, ReleaseForm, ShownForm
@@ -239,6 +239,21 @@ def _each(request: HttpRequest, found, word: str, act: Callable[[Order], object]
     return _back(request)
 
 
+# --------------------------------------------------------------------- what was refused
+@require_POST
+def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
+    """Seen: the entries of this strategy may leave again."""
+    acting(request)
+    strategy = get_object_or_404(Strategy.objects.for_user(request.user).standing(), pk=pk)
+    try:
+        refusals.acknowledge(strategy, actor=actor_of(request))
+    except AppError as refused:
+        messages.error(request, f"{refused.message} ({request.correlation_id})")
+    else:
+        messages.success(request, f"Acknowledged. Entries of {strategy.name} may leave again; what waits is yours to execute.")
+    return redirect("desk:queue")
+
+
 # ------------------------------------------------------------------------ kill switch
 @require_http_methods(["GET", "HEAD", "POST"])
 def kill(request: HttpRequest) -> HttpResponse:
@@ -271,6 +286,6 @@ def release(request: HttpRequest) -> HttpResponse:
     form = ReleaseForm(request.POST)
     if not form.is_valid():
         return _kill_page(request, release_form=form, status=422)
-    halt.release("GLOBAL", reason=form.cleaned_data["reason"], actor=actor_of(request))
+    halt.release(form.cleaned_data["scope"], reason=form.cleaned_data["reason"], actor=actor_of(request))
     messages.success(request, "Trading goes on. Orders on hold do not leave by themselves: they wait for you, or end as too old.")
     return redirect("desk:dashboard")

@@ -18,7 +18,7 @@ from brokers.models import BrokerAccount
 from risk.models import RiskSettings, Scope
 from trading.domain.orderfsm import State
 from trading.models import Alert, Order, OrderEvent, Strategy
-from trading.services import halt, health, limits, orders, strategies
+from trading.services import halt, health, limits, orders, refusals, strategies
 from trading.web import serializers as show
 from trading.web.filters import AlertFilters, OrderFilters, StrategyFilters
 from tvapp.lib import clock
@@ -268,6 +268,15 @@ class StrategyDeploy(APIView):
         secret = strategies.issue_secret(strategy, actor_of(request))
         urls = {"webhook_url": strategies.webhook_url(), "token_url": strategies.webhook_url(secret)}
         return Response({"secret": secret, **urls, "alert_json": strategies.alert_message(strategy, secret)})
+
+
+class StrategyAcknowledge(APIView):
+    @extend_schema(request=None, responses=show.StrategySerializer, summary="What the broker refused was seen: entries may leave again")
+    def post(self, request: Request, pk: int) -> Response:
+        trader(request)
+        strategy = strategy_row(request, pk)
+        refusals.acknowledge(strategy, actor=actor_of(request))
+        return Response(show.StrategySerializer(strategy).data)
 
 
 class RiskSettingsList(APIView):

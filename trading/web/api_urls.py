@@ -27,6 +27,7 @@ ROUTES = [
     ("api/strategies/<int:pk>", api.StrategyDetail),
     ("api/strategies/<int:pk>/toggle", api.StrategyToggle),
     ("api/strategies/<int:pk>/deploy", api.StrategyDeploy),
+    ("api/strategies/<int:pk>/acknowledge", api.StrategyAcknowledge),
     ("api/risk-settings", api.RiskSettingsList),
     ("api/risk-settings/<int:pk>", api.RiskSettingsDetail),
     ("api/risk/kill", api.Kill),

@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
 from risk.models import TradingMode, TradingState
-from trading.selectors import queue
+from trading.selectors import attention, queue
 from tvapp.lib import clock
 from tvapp.owned import may_see_all
 from tvapp.people.roles import may_trade
@@ -29,6 +29,7 @@ def desk(request) -> dict[str, object]:
 
 def _desk(request) -> Mapping[str, object]:
     frame: dict[str, object] = {"now": clock.now(), "signed_in": False, "nav": _nav(request.path), "stop": None, "waiting": 0, "mode": "paper"}
+    frame["attention"] = []
     try:
         return frame | _of_user(getattr(request, "user", None))
     except DatabaseError:  # the page that says so must still be drawn
@@ -40,7 +41,7 @@ def _of_user(user) -> Mapping[str, object]:
         return {}
     return {
         "signed_in": True, "user": user, "initials": _initials(user), "may_act": may_trade(user), "may_release": may_see_all(user),
-        "stop": _stop(), "waiting": queue.count(user),
+        "stop": _stop(), "attention": attention.notices(user), "waiting": queue.count(user),
     }  # fmt: skip
 
 

@@ -155,6 +155,9 @@ class KillForm(forms.Form):
 
 
 class ReleaseForm(forms.Form):
+    """`scope`: GLOBAL, or one of those that stand in the table of stopped scopes."""
+
+    scope = forms.RegexField(r"^(GLOBAL|(ACCOUNT|STRATEGY):[0-9]{1,18})$", required=False, empty_value="GLOBAL", widget=forms.HiddenInput())
     reason = forms.CharField(
         max_length=200, error_messages={"required": "Say why trading may go on; the reason is kept."},
         widget=forms.TextInput(attrs={"class": "in", "placeholder": "Why may trading go on?"}),

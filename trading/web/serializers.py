@@ -135,6 +135,7 @@ class StrategySerializer(StrictMixin, serializers.ModelSerializer):
     account_id = serializers.PrimaryKeyRelatedField(source="account", queryset=BrokerAccount.objects.none())
     environment = serializers.CharField(source="account.environment", read_only=True)
     sizing_value = Number(required=False, allow_null=True, min_value=Decimal("0.00000001"))
+    max_slippage_pct = Number(required=False, allow_null=True, decimal_places=3, min_value=Decimal("0.001"), max_value=20)
     has_secret = serializers.SerializerMethodField()
 
     class Meta:
@@ -142,9 +143,9 @@ class StrategySerializer(StrictMixin, serializers.ModelSerializer):
         fields = (
             "id", "name", "description", "enabled", "mode", "account_id", "environment", "symbol", "timeframe", "default_exchange", "default_product",
             "product_from_signal", "default_order_type", "sizing", "sizing_value", "hours_from", "hours_to", "max_age_s", "dedupe_scope", "on_drift",
-            "use_target", "has_secret", "secret_made_at", "created_at", "updated_at",
+            "use_target", "after_hours", "max_slippage_pct", "refusal", "has_secret", "secret_made_at", "created_at", "updated_at",
         )  # fmt: skip
-        read_only_fields = ("id", "environment", "has_secret", "secret_made_at", "created_at", "updated_at")
+        read_only_fields = ("id", "environment", "refusal", "has_secret", "secret_made_at", "created_at", "updated_at")
         extra_kwargs = {"name": {"validators": [one_line]}}
 
     def __init__(self, *args, **kwargs):

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from trading.domain.orderfsm import WORDS, State
-from trading.models import Alert, AttemptKind, Fill, Order, OrderAttempt, OrderEvent
+from trading.models import Alert, AttemptKind, Fill, Level, Order, OrderAttempt, OrderEvent, SystemEvent
 from trading.templatetags.desk import STATE_LOOK, dialect_word, money, price, qty
 from tvapp.lib import clock
 
@@ -16,6 +16,9 @@ HIDDEN = "hidden"
 _SECRET = re.compile(r"secret|passphrase|password|api_?key|token|authorization|cookie|otp", re.I)
 _NODES = {"chip-ok": "node-ok", "chip-warn": "node-clamp", "chip-review": "node-review", "chip-reject": "node-bad"}
 _KINDS = {"EDITED": "edit", "CANCEL_ASKED": "x", "CANCEL_REFUSED": "warn", "FILL": "half"}
+_CALLS = {
+    AttemptKind.CANCEL: "Cancel sent to the broker", AttemptKind.MODIFY: "Change sent to the broker", AttemptKind.GTT: "Trigger sent to the broker",
+}  # fmt: skip
 _TITLES = {"EDITED": "Edited", "CANCEL_ASKED": "Cancel asked of the broker", "CANCEL_REFUSED": "Cancel not done", "FILL": "Fill seen by the sync"}
 
 
@@ -55,7 +58,7 @@ def timeline(order: Order) -> list[Node]:
     events = list(order.events.all())
     nodes = [_event(e) for e in events]
     _hang_rules(order, events, nodes)
-    nodes += _alert(order) + [_fill(order, f) for f in order.fills.all()]
+    nodes += _alert(order) + [_fill(order, f) for f in order.fills.all()] + _notices(order)
     nodes += _hang_calls(list(order.attempts.all()), events, nodes)
     nodes.sort(key=lambda n: n.at)
     for above, node in pairwise(nodes):
@@ -70,6 +73,12 @@ def _alert(order: Order) -> list[Node]:
     parts = [f"Sent from {alert.source}." if alert.source else "", f"It came {alert.duplicate_count + 1} times." if alert.duplicate_count else ""]
     text = " ".join(p for p in parts if p)
     return [Node(alert.received_at, "bell", "", "Alert received", text, chip=dialect_word(alert.dialect), raw=[("Raw alert", raw_body(alert))])]
+
+
+def _notices(order: Order) -> list[Node]:
+    """What the broker's answer meant beyond this order, and an answer the desk could not read, as it came."""
+    rows = SystemEvent.objects.filter(order=order, category="broker").exclude(level=Level.INFO).order_by("id")
+    return [Node(e.at, "warn", "node-clamp", "Notice", e.message, raw=[("What came with it", _pretty(e.data))] if e.data else []) for e in rows]
 
 
 def _event(event: OrderEvent) -> Node:
@@ -115,7 +124,7 @@ def _hang_calls(attempts: Iterable[OrderAttempt], events: list[OrderEvent], node
 
 
 def _call(attempt: OrderAttempt) -> Node:
-    title = "Cancel sent to the broker" if attempt.kind == AttemptKind.CANCEL else "Sent to the broker"
+    title = _CALLS.get(attempt.kind, "Sent to the broker")
     raw = [("Request", _pretty(attempt.payload))] + ([("Answer", _pretty(attempt.answer))] if attempt.answer else [])
     return Node(attempt.started_at, "send", "", title, attempt.message, chip=attempt.get_outcome_display(), raw=raw)
 

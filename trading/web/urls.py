@@ -20,6 +20,7 @@ urlpatterns = [
     path("orders/<int:pk>/resubmit", actions.resubmit, name="resubmit"),
     path("alerts", views.alerts_page, name="alerts"),
     path("alerts/<int:pk>", views.alert_page, name="alert"),
+    path("strategies/<int:pk>/acknowledge", actions.acknowledge, name="acknowledge"),
     path("kill", actions.kill, name="kill"),
     path("release", actions.release, name="release"),
 ]
