@@ -2,6 +2,9 @@
 
 Keys come from FIELD_KEYS: the first encrypts, all decrypt, so that a key can be changed while the desk runs. The value is text,
 never a pickle. A value no key opens raises SecretUnreadable: it fails closed.
+
+A row is read with its secrets sealed: they are opened when somebody asks for them, not by every query that joins the table, and a row
+whose key is gone can still be shown, changed and filled anew.
 """
 
 from functools import lru_cache
@@ -12,6 +15,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 from django.core.signing import BadSignature
 from django.db import models
+from django.db.models.query_utils import DeferredAttribute
 from django_cryptography.core.signing import FernetSigner
 from django_cryptography.fields import encrypt
 from django_cryptography.utils.crypto import FernetBytes
@@ -42,14 +46,56 @@ def unseal(blob: bytes) -> str:
     raise SecretUnreadable("no key in FIELD_KEYS opens this value")
 
 
+def is_current(blob: bytes) -> bool:
+    """Whether the first key opens this value, so that nothing has to be written anew."""
+    try:
+        _box(settings.FIELD_KEYS[0]).decrypt(bytes(blob))
+    except (BadSignature, InvalidToken):
+        return False
+    return True
+
+
+class Sealed:
+    """A value as it stands in the database. Neither str() nor repr() opens it."""
+
+    __slots__ = ("blob",)
+
+    def __init__(self, blob: bytes):
+        self.blob = blob
+
+    def __repr__(self) -> str:
+        return "<sealed>"
+
+
+class _OpenedOnRead(DeferredAttribute):
+    """Opens the value when it is asked for. It has `__set__`, because without it the row's own dict would come first."""
+
+    def __get__(self, instance, cls=None):
+        value = super().__get__(instance, cls)
+        return unseal(value.blob) if isinstance(value, Sealed) else value
+
+    def __set__(self, instance, value):
+        instance.__dict__[self.field.attname] = value
+
+
 class EncryptedText(encrypt(models.TextField)):  # type: ignore[misc]
     """A text column that is ciphertext in the database."""
 
-    def _dump(self, value: str) -> bytes:
-        return seal(value)
+    descriptor_class = _OpenedOnRead
 
-    def _load(self, value: bytes) -> str:
-        return unseal(value)
+    def _dump(self, value: str | Sealed) -> bytes:
+        return value.blob if isinstance(value, Sealed) else seal(value)
+
+    def _load(self, value: bytes) -> Sealed:
+        return Sealed(value)
+
+    def pre_save(self, model_instance, add):
+        """What nobody opened is written back as it was."""
+        known = model_instance.__dict__.get(self.attname)
+        return known if isinstance(known, Sealed) else super().pre_save(model_instance, add)
+
+    def get_prep_value(self, value):
+        return value if isinstance(value, Sealed) else super().get_prep_value(value)
 
     def deconstruct(self):
         name, _, args, kwargs = models.TextField.deconstruct(self)

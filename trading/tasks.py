@@ -1,6 +1,6 @@
 """What the clusters run: one line each, an id in, a word out."""
 
-from trading.services import dispatch, health, housekeeping, sweeper, sync
+from trading.services import connect, dispatch, health, housekeeping, sweeper, sync
 
 
 def ring(order_id: int) -> str:
@@ -9,6 +9,14 @@ def ring(order_id: int) -> str:
 
 def sync_account(account_id: int) -> str:
     return sync.sync_account(account_id)
+
+
+def exchange_login(account_id: int) -> str:
+    return connect.exchange(account_id)
+
+
+def end_session(account_id: int) -> str:
+    return connect.end(account_id)
 
 
 def beat(sent_at: str) -> str:

@@ -95,11 +95,30 @@ def test_it_cannot_be_searched_for(account):
         BrokerAccount.objects.filter(credentials="api-key:geheim").exists()
 
 
-def test_it_reads_no_account_whose_key_is_gone(account, settings):
+def test_it_opens_no_secret_whose_key_is_gone_but_shows_the_account(account, settings):
     settings.FIELD_KEYS = [TWO]
+    found = BrokerAccount.objects.get(pk=account.pk)
+    assert found.name == "kite"
     with pytest.raises(SecretUnreadable):
-        BrokerAccount.objects.get(pk=account.pk)
-    assert BrokerAccount.objects.defer("credentials").get(pk=account.pk).name == "kite"
+        _ = found.credentials
+
+
+def test_it_writes_back_what_nobody_opened_as_it_was(account, settings):
+    before = _raw(account)
+    settings.FIELD_KEYS = [TWO]
+    found = BrokerAccount.objects.get(pk=account.pk)
+    found.capital = 7
+    found.save()
+    assert _raw(account) == before
+    found.credentials = "typed-anew"
+    found.save()
+    assert BrokerAccount.objects.get(pk=account.pk).credentials == "typed-anew"
+
+
+def test_it_opens_nothing_for_a_list_or_a_join(account, monkeypatch):
+    monkeypatch.setattr("brokers.secrets.unseal", lambda blob: pytest.fail("opened"))
+    assert repr(list(BrokerAccount.objects.values_list("credentials", flat=True))) == "[<sealed>]"
+    assert BrokerAccount.objects.select_related("owner").get(pk=account.pk).name == "kite"
 
 
 def test_it_leaves_no_trace_in_the_history(account):

@@ -17,7 +17,6 @@ from django.db.models import F
 from brokers import registry
 from brokers.base import Adapter
 from brokers.errors import Ambiguous, AuthExpired, BrokerError, LimitCode, RateLimited, Rejected, Unavailable
-from brokers.models import BrokerAccount
 from brokers.types import Instrument, Kind, OrderKey, OrderRequest, OrderType, PlaceAck, Product, Side, Validity
 from risk.codes import Code
 from risk.models import Decision, RiskLedger, Verdict
@@ -25,7 +24,7 @@ from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import AttemptKind, AttemptOutcome, Level, Mode, Order, OrderAttempt, Pending
 from trading.selectors.snapshot import scopes
-from trading.services import advice, halt, health, orders, recover, refusals, sync, sysevents
+from trading.services import advice, brackets, changes, connect, halt, health, orders, recover, refusals, sync, sysevents
 from tvapp.lib import clock, crash, log
 from tvapp.lib.money import plain
 from tvapp.models import DeskSettings
@@ -46,6 +45,8 @@ def work(order_id: int) -> str:
             return _work_queued(order)
         if order.status in orderfsm.LIVE and order.pending_action == Pending.CANCEL:
             return _work_cancel(_read(order_id))
+        if order.status in orderfsm.LIVE and order.pending_action == Pending.MODIFY:
+            return changes.work(_read(order_id))
         if order.status == State.UNKNOWN:
             return recover.look(_read(order_id))
         return "nothing"
@@ -101,6 +102,8 @@ def claim(order_id: int) -> Claimed | None:
         _bump(scopes(key))
         order = _read(order_id)  # behind the ledgers, so that what a parallel claim reserved is visible
         if order is None or order.status != State.QUEUED or _disk_low(order):
+            return None
+        if not brackets.may_leave(order):
             return None
         decision = advice.decide(order)
         crash.point("dispatch.decided")
@@ -293,7 +296,7 @@ def _record_outcome(order: Order, attempt: OrderAttempt, exc: BrokerError) -> st
         return "refused"
     if isinstance(exc, AuthExpired):
         _finish(attempt, AttemptOutcome.AUTH, exc.message, raw)
-        return _disconnect(order, exc)
+        return _disconnect(order, attempt, exc)
     if isinstance(exc, RateLimited | Unavailable):
         outcome = AttemptOutcome.THROTTLED if isinstance(exc, RateLimited) else AttemptOutcome.NOT_SENT
         _finish(attempt, outcome, exc.message, raw)
@@ -302,14 +305,10 @@ def _record_outcome(order: Order, attempt: OrderAttempt, exc: BrokerError) -> st
     return recover.lost(order, exc.message)
 
 
-def _disconnect(order: Order, exc: BrokerError) -> str:
-    account = order.account
-    first = BrokerAccount.objects.filter(pk=account.pk).exclude(state=BrokerAccount.State.DISCONNECTED).update(state=BrokerAccount.State.DISCONNECTED)
-    if first:
-        text = f"{account.name}: the broker no longer accepts the session ({exc.message}). Its orders are on hold until you log in."
-        sysevents.record("broker", "ACCOUNT_DISCONNECTED", text, level=Level.ERROR, owner=account.owner)
+def _disconnect(order: Order, attempt: OrderAttempt, exc: BrokerError) -> str:
+    connect.session_lost(order.account, f"the broker no longer accepts the session ({exc.message})", seen_at=attempt.started_at)
     text = "On hold: the broker session ended before the order was sent. Log in again and it goes on."
-    orders.move(order, State.HELD, code="ACCOUNT_DISCONNECTED", text=text, actor=WORKER)
+    orders.move(order, State.HELD, code=connect.CODE, text=text, actor=WORKER)
     return "disconnected"
 
 

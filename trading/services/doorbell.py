@@ -24,6 +24,16 @@ def ring_sync(account_id: int) -> None:
     async_task("trading.tasks.sync_account", account_id, cluster=ORDERS, save=False, task_name=f"sync {account_id}")
 
 
+def ring_exchange(account_id: int) -> None:
+    """Asks the orders cluster to complete a login that waits in the account's row."""
+    async_task("trading.tasks.exchange_login", account_id, cluster=ORDERS, save=False, task_name=f"login {account_id}")
+
+
+def ring_end(account_id: int) -> None:
+    """Asks the orders cluster to end a session that somebody disconnected."""
+    async_task("trading.tasks.end_session", account_id, cluster=ORDERS, save=False, task_name=f"logout {account_id}")
+
+
 def heartbeat(sent_at: datetime) -> None:
     """One beat through the whole queue: made here, pushed, worked, acknowledged. The watchdog looks at its end."""
     async_task("trading.tasks.beat", sent_at.isoformat(), cluster=ORDERS, save=False, task_name="beat")

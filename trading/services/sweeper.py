@@ -10,7 +10,7 @@ from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Mode, Order, Pending
 from trading.selectors.snapshot import scopes, state_of
-from trading.services import advice, doorbell, health, hints, orders, recover
+from trading.services import advice, connect, doorbell, health, hints, orders, recover
 from tvapp.lib import clock
 from tvapp.models import DeskSettings, Heartbeat
 
@@ -26,7 +26,8 @@ WAITS_FOR_PERSON = ("POISON", "RETRY_EXHAUSTED")
 
 def sweep() -> str:
     """One pass: lost bells, lost senders, due looks, holds that ended, live books, heartbeats. Returns what it did, for the log."""
-    steps = {"rung": _ring_queued, "resumed": _resume_held, "stale": _end_old_waiting, "cancels": _ring_cancels, "synced": _sync_live}
+    steps = {"sessions": connect.sweep, "rung": _ring_queued}
+    steps |= {"resumed": _resume_held, "stale": _end_old_waiting, "cancels": _ring_cancels, "synced": _sync_live}
     steps |= {"hinted": hints.ring_wanted}
     done = {name: step() for name, step in steps.items()} | recover.recover_all()
     _beat()
@@ -60,7 +61,7 @@ def _ring_cancels() -> int:
 
 def _resume_held() -> int:
     """Orders on hold whose reason ended go on, go back to waiting, or end as too old; an exit never ends by itself."""
-    rows = Order.objects.filter(status=State.HELD).exclude(status_reason__in=WAITS_FOR_PERSON)
+    rows = Order.objects.filter(status=State.HELD).exclude(status_reason__in=WAITS_FOR_PERSON).exclude(connect.not_ready())
     count = 0
     for order in rows.select_related("account", "strategy", "instrument", "owner")[:MOST]:
         count += orders.guarded(order, _resume) is True
@@ -77,11 +78,17 @@ def _resume(order: Order) -> bool:
     if age > desk.alert_dead_manual_h * 3600 and not order.reduce_only:
         text = "Too old: what held it back ended, but the alert is no longer worth sending."
         return orders.move(order, State.STALE, code="SIGNAL_TOO_OLD", text=text, actor=ACTOR)
-    young = order.mode == Mode.MANUAL or age <= (order.max_age_s or desk.alert_age_auto_s)
+    young = _decided_lately(order, desk) if order.mode == Mode.MANUAL else age <= (order.max_age_s or desk.alert_age_auto_s)
     if order.status_reason in RESUMES_BY_HAND or not young:
         text = "What held it back ended. It waits for your decision."
         return orders.move(order, State.WAITING, code="HOLD_ENDED", text=text, actor=ACTOR)
     return orders.move(order, State.QUEUED, text="What held it back ended; it goes on by itself.", actor=ACTOR)
+
+
+def _decided_lately(order: Order, desk: DeskSettings) -> bool:
+    """A person's yes to an order that then waited for a login holds as long as a waiting alert counts as fresh."""
+    since = order.queued_at or order.received_at
+    return order.status_reason != connect.CODE or clock.now() - since <= timedelta(minutes=desk.alert_old_manual_min)
 
 
 def _disk_low(order: Order) -> bool:
