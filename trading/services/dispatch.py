@@ -24,7 +24,7 @@ from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import AttemptKind, AttemptOutcome, Level, Mode, Order, OrderAttempt, Pending
 from trading.selectors.snapshot import scopes
-from trading.services import advice, brackets, changes, connect, halt, health, orders, recover, refusals, sync, sysevents
+from trading.services import advice, connect, halt, health, orders, recover, refusals, sync, sysevents
 from tvapp.lib import clock, crash, log
 from tvapp.lib.money import plain
 from tvapp.models import DeskSettings
@@ -45,8 +45,6 @@ def work(order_id: int) -> str:
             return _work_queued(order)
         if order.status in orderfsm.LIVE and order.pending_action == Pending.CANCEL:
             return _work_cancel(_read(order_id))
-        if order.status in orderfsm.LIVE and order.pending_action == Pending.MODIFY:
-            return changes.work(_read(order_id))
         if order.status == State.UNKNOWN:
             return recover.look(_read(order_id))
         return "nothing"
@@ -102,8 +100,6 @@ def claim(order_id: int) -> Claimed | None:
         _bump(scopes(key))
         order = _read(order_id)  # behind the ledgers, so that what a parallel claim reserved is visible
         if order is None or order.status != State.QUEUED or _disk_low(order):
-            return None
-        if not brackets.may_leave(order):
             return None
         decision = advice.decide(order)
         crash.point("dispatch.decided")
