@@ -1,13 +1,18 @@
 """The only door to the adapters. One line a broker; its module, and any SDK behind it, is imported at first use."""
 
 from importlib import import_module
+from typing import Any
 
 from brokers.base import Adapter, UnsupportedFeature
 from brokers.models import BrokerAccount
 from brokers.types import Capabilities
 
+POSTBACKS = {
+    "zerodha": "brokers.zerodha.postback:genuine",
+}
 ADAPTERS = {
     "paper": "brokers.paper.adapter:PaperAdapter",
+    "zerodha": "brokers.zerodha.adapter:ZerodhaAdapter",
 }
 
 
@@ -21,9 +26,20 @@ def caps_for(broker: str) -> Capabilities:
     return _adapter_class(broker).caps
 
 
+def is_genuine_postback(account: BrokerAccount, body: bytes) -> bool:
+    """Whether these bytes come from this account's broker, as far as it signs what it posts. Loads no SDK."""
+    if account.broker not in POSTBACKS:
+        return False
+    return bool(_load(POSTBACKS[account.broker])(account, body))
+
+
 def _adapter_class(broker: str) -> type[Adapter]:
     if broker not in ADAPTERS:
         raise UnsupportedFeature(f"There is no adapter for the broker {broker or '(none)'}")
-    module, _, name = ADAPTERS[broker].partition(":")
-    adapter: type[Adapter] = getattr(import_module(module), name)
+    adapter: type[Adapter] = _load(ADAPTERS[broker])
     return adapter
+
+
+def _load(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)

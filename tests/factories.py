@@ -16,9 +16,11 @@ from brokers.models import (
     Instrument,
     PaperOrder,
     PaperTrade,
+    PriceFeed,
     Quote,
     RateBucket,
     SyncState,
+    WatchedKey,
 )
 from risk.models import Decision, RiskLedger, RiskSettings, TradingState
 from trading.models import Alert, Fill, Gtt, Order, OrderAttempt, OrderEvent, Position, Signal, Strategy, SystemEvent, TvSymbolOverride
@@ -111,6 +113,21 @@ class SyncStateFactory(DjangoModelFactory):
         model = SyncState
 
     account = factory.SubFactory(BrokerAccountFactory)
+
+
+class PriceFeedFactory(DjangoModelFactory):
+    class Meta:
+        model = PriceFeed
+
+    account = factory.SubFactory(BrokerAccountFactory)
+
+
+class WatchedKeyFactory(DjangoModelFactory):
+    class Meta:
+        model = WatchedKey
+
+    key = factory.Sequence(lambda n: f"NSE:S{n}")
+    until = factory.LazyFunction(clock.now)
 
 
 class BrokerPositionFactory(DjangoModelFactory):

@@ -92,7 +92,7 @@ def _page(request: HttpRequest, status: int, title: str = "", text: str = "", co
     cid = getattr(request, "correlation_id", "")
     default_title, default_text = PAGES[status]
     title, text = title or default_title, text or default_text
-    if request.path.startswith(("/api/", "/webhook")):
+    if request.path.startswith(("/api/", "/webhook", "/postback/")):
         codes = {400: "BAD_REQUEST", 403: "FORBIDDEN", 404: "NOT_FOUND", 500: "INTERNAL", 503: "DATABASE_BUSY"}
         return JsonResponse(shape(code or codes.get(status, "REFUSED"), f"{title}. {text}", cid), status=status)
     context = {"status": status, "title": title, "text": text, "correlation_id": cid}

@@ -18,8 +18,8 @@ logger = logging.getLogger("tvapp.web")
 
 # Reachable without a session: each one is listed here on purpose and a test holds the list against the routes.
 PUBLIC_PATHS = re.compile(r"^/(login/|health/?$|static/|favicon\.ico$)")
-# These answer for themselves: the API with 401 in JSON, the webhook with its own secret, the admin with its own login.
-OWN_AUTH_PATHS = re.compile(r"^/(api/|webhook|admin/)")
+# These answer for themselves: the API with 401 in JSON, the webhook and postbacks with their own secrets, the admin with its own login.
+OWN_AUTH_PATHS = re.compile(r"^/(api/|webhook|postback/|admin/)")
 
 
 class CorrelationMiddleware:

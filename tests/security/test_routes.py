@@ -8,10 +8,11 @@ from tests.security.rows import fingerprint
 from tests.tvapp.people import browser
 
 ALERTS = {f"{path}{slash}" for path in ("webhook", "webhook/tradingview", "api/webhook/tradingview", "webhook/tv/<str:token>") for slash in ("", "/")}
+POSTBACKS = {"postback/zerodha/<str:token>", "postback/zerodha/<str:token>/"}
 LOGIN = {"api/auth/login", "api/auth/login/"}
 # Reachable without a session. Everything else answers 401, 403, 404, 405 or leads to the sign-in.
-PUBLIC = {"login/", "favicon.ico", "health", "health/", "api/health", "api/health/", "admin/logout/"} | LOGIN | ALERTS
-CSRF_EXEMPT = ALERTS | LOGIN
+PUBLIC = {"login/", "favicon.ico", "health", "health/", "api/health", "api/health/", "admin/logout/"} | LOGIN | ALERTS | POSTBACKS
+CSRF_EXEMPT = ALERTS | POSTBACKS | LOGIN
 REFUSALS = {401, 403, 404, 405}
 # What everybody may do to themselves.
 OWN_AFFAIRS = {"logout/", "api/auth/logout", "api/auth/logout/"} | PUBLIC

@@ -5,6 +5,7 @@ from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from trading.web import api
+from trading.web.postback import PostbackView
 from trading.web.webhook import WebhookView
 
 ROUTES = [
@@ -37,6 +38,7 @@ ROUTES = [
     ("webhook/tradingview", WebhookView),
     ("api/webhook/tradingview", WebhookView),
     ("webhook/tv/<str:token>", WebhookView),
+    ("postback/zerodha/<str:token>", PostbackView),
 ]
 
 

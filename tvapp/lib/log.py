@@ -13,7 +13,7 @@ correlation: ContextVar[str] = ContextVar("correlation_id", default="")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _SECRET_KEYS = re.compile(r"secret|token|password|apikey|api_key|authorization|cookie|otp", re.I)
-_TOKEN_PATH = re.compile(r"(/webhook/tv/)[^/\s\"?]+")
+_TOKEN_PATH = re.compile(r"(/webhook/tv/|/postback/\w+/)[^/\s\"?]+")
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def bound(correlation_id: str) -> Iterator[None]:
 
 
 def safe(text: str) -> str:
-    """Control characters made visible and webhook tokens hidden, so that user text cannot forge a line."""
+    """Control characters made visible and tokens in webhook and postback addresses hidden, so that user text cannot forge a line."""
     return _CONTROL.sub(lambda m: f"\\x{ord(m.group()):02x}", _TOKEN_PATH.sub(r"\1<hidden>", text))
 
 
