@@ -1,12 +1,12 @@
 """From a signal and the present position to what should be ordered. No limits are judged here: that is the risk gate's."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
-from tvapp.lib.money import ceil_to, floor_to, plain
+from tvapp.lib.money import floor_to, plain
 
+from .pricing import PRICED, TRIGGERED, snap
 from .signal import Bracket, Signal
 from .types import Action, BracketKind, Effect, Intent, OrderSide, OrderType, QuantityUnit, SizingMethod, Validity
 
@@ -324,32 +324,16 @@ def _prices(
 ) -> tuple[str, Decimal | None, Decimal | None]:
     """Order type, limit price, trigger price; only those the type uses, each on the tick."""
     order_type = str(signal.order_type or defaults.order_type)
-    buy = side is OrderSide.BUY
-    price = trigger = None
-    if order_type in (OrderType.LIMIT, OrderType.SL):
-        given = signal.limit_price or signal.ref_price
-        price = _snapped("Price", given, tick, floor_to if buy else ceil_to, found)
-    if order_type in (OrderType.SL, OrderType.SL_M):
-        trigger = _snapped("Trigger price", signal.trigger_price, tick, ceil_to if buy else floor_to, found)
-    if price and trigger and (price < trigger if buy else price > trigger):
-        found.wait(WaitReason.PRICE_OFF_TICK, f"A {side} with trigger {plain(trigger)} needs its limit beyond it, not {plain(price)}.")
-    return order_type, price, trigger
-
-
-def _snapped(
-    name: str, price: Decimal | None, tick: Decimal | None, rounding: Callable[[Decimal, Decimal], Decimal], found: _Findings
-) -> Decimal | None:
-    """A limit moves to the better side, a trigger away from the market."""
-    if price is None:
-        found.wait(WaitReason.PRICE_UNAVAILABLE, f"{name} is missing: neither the alert nor the strategy gives one.")
-        return None
-    on_tick = rounding(price, tick or ZERO)
-    if on_tick <= 0:
-        found.wait(WaitReason.PRICE_OFF_TICK, f"{name} {plain(price)} is below one tick, {plain(tick)}.")
-        return price
-    if on_tick != price:
-        found.notes.append(f"{name} {plain(price)} moved to the tick: {plain(on_tick)}")
-    return on_tick
+    price = signal.limit_price or signal.ref_price if order_type in PRICED else None
+    trigger = signal.trigger_price if order_type in TRIGGERED else None
+    for name, value, types in (("Price", price, PRICED), ("Trigger price", trigger, TRIGGERED)):
+        if value is None and order_type in types:
+            found.wait(WaitReason.PRICE_UNAVAILABLE, f"{name} is missing: neither the alert nor the strategy gives one.")
+    snapped = snap(order_type, str(side or OrderSide.SELL), price, trigger, tick)
+    if snapped.fault:
+        found.wait(WaitReason.PRICE_OFF_TICK, snapped.fault)
+    found.notes.extend(snapped.notes)
+    return order_type, snapped.price, snapped.trigger_price
 
 
 def _brackets(signal: Signal, reduce_only: bool, order_type: str, found: _Findings) -> None:

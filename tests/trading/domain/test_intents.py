@@ -318,11 +318,11 @@ def test_it_says_when_the_sender_stood_elsewhere(stated, position, drift):
 @pytest.mark.parametrize(
     ("action", "kind", "limit", "trigger", "result", "notes"),
     [
-        (BUY, OrderType.LIMIT, "320.29", None, ("320.25", None), ("Price 320.29 moved to the tick: 320.25",)),
-        (SELL, OrderType.LIMIT, "320.29", None, ("320.30", None), ("Price 320.29 moved to the tick: 320.3",)),
+        (BUY, OrderType.LIMIT, "320.29", None, ("320.25", None), ("Price 320.29 -> 320.25, the tick is 0.05.",)),
+        (SELL, OrderType.LIMIT, "320.29", None, ("320.30", None), ("Price 320.29 -> 320.3, the tick is 0.05.",)),
         (BUY, OrderType.LIMIT, "320.25", None, ("320.25", None), ()),
-        (BUY, OrderType.SL_M, None, "320.21", (None, "320.25"), ("Trigger price 320.21 moved to the tick: 320.25",)),
-        (SELL, OrderType.SL_M, None, "320.29", (None, "320.25"), ("Trigger price 320.29 moved to the tick: 320.25",)),
+        (BUY, OrderType.SL_M, None, "320.21", (None, "320.25"), ("Trigger price 320.21 -> 320.25, the tick is 0.05.",)),
+        (SELL, OrderType.SL_M, None, "320.29", (None, "320.25"), ("Trigger price 320.29 -> 320.25, the tick is 0.05.",)),
         (BUY, OrderType.SL, "321.00", "320.00", ("321", "320"), ()),
         (BUY, OrderType.MARKET, None, None, (None, None), ()),
     ],
