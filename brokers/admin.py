@@ -3,22 +3,54 @@
 from django import forms
 from django.contrib import admin
 
-from brokers.models import BrokerAccount, Instrument, Quote, QuoteSource
+from brokers import secrets, session
+from brokers.models import BrokerAccount, BrokerName, Instrument, Quote, QuoteSource
 from tvapp.admin_base import CappedPaginator, DeskAdmin, HistoryAdmin, OwnedAdmin, OwnedForm
 from tvapp.lib import clock
 
 
+def masked(key: str) -> str:
+    """The last four characters of a key, enough to tell two apart; empty when there is none."""
+    return f"…{key[-4:]}" if len(key) > 4 else "…" * bool(key)
+
+
+def _secret_field(label: str, what: str, widget: type[forms.Widget]) -> forms.CharField:
+    text = f"{what} Empty leaves it as it is; it is never shown again."
+    return forms.CharField(required=False, max_length=64, label=label, help_text=text, widget=widget(attrs={"autocomplete": "new-password"}))
+
+
 class AccountForm(OwnedForm):
+    api_key = _secret_field("API key", "From the developer console of Kite Connect. Without one: KITE_API_KEY of the environment.", forms.TextInput)
+    api_secret = _secret_field("API secret", "From the same page.", forms.PasswordInput)
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if "api_key" in self.fields:
+            self.initial["api_key"] = ""
+            self.fields["api_key"].help_text += f" Set: {masked(self.instance.api_key)}" if self.instance.api_key else " Not set."
+            self.fields["api_secret"].help_text += " Set." if secrets.is_set(self.instance, "credentials") else " Not set."
+
     def clean_name(self) -> str:
         name = self.cleaned_data["name"]
         if BrokerAccount.objects.filter(owner=self.instance.owner, name=name).exclude(pk=self.instance.pk).exists():
             raise forms.ValidationError(f"There is already an account called {name}. Choose another name.")
         return name
 
+    def clean_api_key(self) -> str:
+        """The session belongs to the key it was made with, so a connected account keeps its key."""
+        key, before = self.cleaned_data["api_key"].strip(), self.instance.api_key
+        if key and key != before and session.is_connected(session.row_of(self.instance)):
+            raise forms.ValidationError("Disconnect the account before you change its API key.")
+        return key or before
 
-@admin.register(BrokerAccount)
+    def save(self, commit=True):
+        if self.cleaned_data.get("api_secret"):
+            self.instance.credentials = self.cleaned_data["api_secret"].strip()
+        return super().save(commit)
+
+
 class BrokerAccountAdmin(HistoryAdmin, OwnedAdmin):
-    """An account is never deleted, because its orders name it: switch it off."""
+    """An account is never deleted, because its orders name it: switch it off. Registered by trading, which adds what touches orders."""
 
     form = AccountForm
     list_display = ["name", "broker", "environment", "enabled", "state", "capital"]
@@ -26,13 +58,15 @@ class BrokerAccountAdmin(HistoryAdmin, OwnedAdmin):
     list_select_related = ["owner"]
     search_fields = ["name__startswith"]
     readonly_fields = ["environment", "state", "created_at"]
-    fieldsets = [
-        (None, {"fields": ["name", "broker", "environment", "enabled", "state", "created_at"]}),
-        ("How paper orders are filled", {"fields": ["capital", "slippage_bps", "liquidity", "participation_pct", "fill_on_touch"]}),
-    ]
+    COMMON = (None, {"fields": ["name", "broker", "environment", "enabled", "state", "created_at"]})
+    ZERODHA = ("Zerodha", {"fields": ["api_key", "api_secret", "client_id", "source_ip", "sell_t1"]})
+    PAPER = ("How paper orders are filled", {"fields": ["capital", "slippage_bps", "liquidity", "participation_pct", "fill_on_touch"]})
+    fieldsets = [COMMON, ZERODHA, PAPER]
 
-    def get_queryset(self, request):
-        return super().get_queryset(request).defer("credentials")
+    def get_fieldsets(self, request, obj=None):
+        if obj is None:
+            return self.fieldsets
+        return [self.COMMON, self.PAPER if obj.broker == BrokerName.PAPER else self.ZERODHA]
 
     def get_readonly_fields(self, request, obj=None):
         return self.readonly_fields if obj is None else [*self.readonly_fields, "broker"]

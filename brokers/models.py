@@ -3,6 +3,7 @@
 import secrets
 from decimal import Decimal
 
+from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from simple_history.models import HistoricalRecords
@@ -30,6 +31,13 @@ class Environment(models.TextChoices):
     PAPER = "PAPER", "Paper: simulated fills"
     SIM = "SIM", "Simulator: the real road to a simulated broker"
     LIVE = "LIVE", "Live: real money"
+
+
+def environment_of(broker: str) -> str:
+    """What an account of this broker is where this desk runs: a simulator is everything but the broker's own address."""
+    if broker == BrokerName.PAPER:
+        return Environment.PAPER
+    return Environment.LIVE if settings.KITE_ROOT_URL == settings.KITE_PRODUCTION_ROOT else Environment.SIM
 
 
 class AccountState(models.TextChoices):
@@ -109,6 +117,12 @@ class BrokerAccount(OwnedModel):
     def __str__(self) -> str:
         return self.name
 
+    def save(self, *args, **kwargs):
+        """An account of a real broker is what the desk's address makes it, and starts logged out: whoever makes it need not know."""
+        if self._state.adding and self.broker != BrokerName.PAPER and self.environment == Environment.PAPER:
+            self.environment, self.state = environment_of(self.broker), AccountState.DISCONNECTED
+        super().save(*args, **kwargs)
+
 
 class SessionState(models.TextChoices):
     NONE = "NONE", "Never logged in"
@@ -154,6 +168,7 @@ class RateBucket(models.Model):
     window_s = models.PositiveIntegerField()
     slot = models.BigIntegerField(default=0, help_text="Number of the window since 1970; a day's window is the trading day in IST.")
     used = models.PositiveIntegerField(default=0)
+    previous = models.PositiveIntegerField(default=0, help_text="Calls in the window right before this one.")
     blocked_until = models.DateTimeField(null=True, help_text="The broker said to wait until then.")
     strikes = models.PositiveIntegerField(default=0, help_text="Times in a row the broker said so.")
 

@@ -67,6 +67,11 @@ class Sealed:
         return "<sealed>"
 
 
+def is_set(row: models.Model, name: str) -> bool:
+    """Whether the row holds a secret there, without opening it."""
+    return bool(row.__dict__.get(name)) if name in row.__dict__ else bool(getattr(row, name))
+
+
 class _OpenedOnRead(DeferredAttribute):
     """Opens the value when it is asked for. It has `__set__`, because without it the row's own dict would come first."""
 

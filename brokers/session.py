@@ -24,7 +24,7 @@ from django.db.models import Q
 
 from brokers import registry
 from brokers.errors import AuthExpired, BrokerError, RateLimited, RejectCode, Rejected, Unavailable
-from brokers.models import AccountState, BrokerAccount, BrokerName, BrokerSession, Environment, SessionState
+from brokers.models import AccountState, BrokerAccount, BrokerName, BrokerSession, Environment, SessionState, environment_of
 from brokers.secrets import SecretUnreadable
 from brokers.types import Session
 from tvapp.lib import clock, crash
@@ -53,10 +53,14 @@ class Outcome:
 NOTHING = Outcome(False)
 
 
+def row_of(account: BrokerAccount) -> BrokerSession | None:
+    """The session row of this account as it is now; None before anybody logged in."""
+    return BrokerSession.objects.filter(account_id=account.pk).first() if account.pk else None
+
+
 def session_of(account: BrokerAccount) -> BrokerSession:
     """The session row of this account, made when there is none."""
-    row = BrokerSession.objects.filter(account_id=account.pk).first()
-    return row or BrokerSession.objects.get_or_create(account_id=account.pk)[0]
+    return row_of(account) or BrokerSession.objects.get_or_create(account_id=account.pk)[0]
 
 
 def is_connected(row: BrokerSession | None) -> bool:
@@ -66,7 +70,7 @@ def is_connected(row: BrokerSession | None) -> bool:
 
 def access_token_of(account: BrokerAccount) -> str:
     """The token calls are made with. Raises AuthExpired, before anything is sent, when there is none that should work."""
-    row = BrokerSession.objects.filter(account_id=account.pk).first()
+    row = row_of(account)
     usable = row and row.state in (S.ACTIVE, S.EXCHANGE, S.ENDING) and row.expires_at and row.expires_at > clock.now()
     try:
         token = row.access_token if usable else None
@@ -90,13 +94,6 @@ def credentials_of(account: BrokerAccount) -> tuple[str, str]:
         text = f"{account.name} has no {what}. Type it in the account's settings, or set KITE_API_KEY and KITE_API_SECRET."
         raise AppError("NO_CREDENTIALS", text, status=409)
     return key, secret
-
-
-def environment_of(broker: str) -> str:
-    """What an account of this broker is where this desk runs: a simulator is everything but the broker's own address."""
-    if broker == BrokerName.PAPER:
-        return Environment.PAPER
-    return Environment.LIVE if settings.KITE_ROOT_URL == settings.KITE_PRODUCTION_ROOT else Environment.SIM
 
 
 def _check_address(account: BrokerAccount) -> None:
@@ -253,10 +250,14 @@ UNKNOWN = ("LOGIN_UNKNOWN", "The answer to the login did not arrive, and a login
 def _explain(account: BrokerAccount, exc: BrokerError, token: str) -> tuple[str, str]:
     """Code and sentence of a login the broker did not complete. The broker's words decide before its codes."""
     said = exc.message.lower()
-    if "checksum" in said:
+    if "checksum" in said or exc.code == "LOGIN_BAD_SECRET":
         return "WRONG_SECRET", "Zerodha does not accept the API secret of this account. Copy it again from the developer console."
     if "api_key" in said and "access_token" not in said:
         return "WRONG_API_KEY", "Zerodha does not know the API key of this account. Copy it again from the developer console."
+    if exc.code == "LOGIN_WRONG_USER":
+        return "OTHER_USER", f"{exc.message[:200]}. Log in as {account.client_id.upper()}."
+    if exc.code == RejectCode.NOT_PERMITTED or exc.code == "TLS_CERT":
+        return str(exc.code), _clean(account, exc.message, token)
     if exc.code == RejectCode.IP_NOT_ALLOWED:
         text = f"Zerodha does not allow the address of this machine: {exc.message}"
         return "IP_NOT_ALLOWED", _clean(account, text, token)

@@ -1,5 +1,5 @@
-"""Strategies to set up; alerts, orders and events to look at."""
+"""Accounts, strategies to set up; alerts, orders and events to look at."""
 
-from trading.admin import alerts, limits, orders, strategy
+from trading.admin import accounts, alerts, limits, orders, strategy
 
-__all__ = ["alerts", "limits", "orders", "strategy"]
+__all__ = ["accounts", "alerts", "limits", "orders", "strategy"]

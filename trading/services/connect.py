@@ -14,7 +14,7 @@ from brokers import session
 from brokers.models import AccountState, BrokerAccount, BrokerName, BrokerSession, SessionState
 from trading.domain.orderfsm import State
 from trading.models import Level, Order
-from trading.services import doorbell, orders, sysevents
+from trading.services import doorbell, hints, orders, sysevents
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 
@@ -22,7 +22,8 @@ logger = logging.getLogger("tvapp.connect")
 
 ACTOR = "session"
 CODE = "ACCOUNT_DISCONNECTED"
-RING_AFTER_S = 5
+RING_AFTER_S = 2
+RING_EVERY_S = 5
 LOGOUT_S = 300
 MOST = 500
 
@@ -148,10 +149,10 @@ def _nudge(row: BrokerSession) -> bool:
         return _forget(row)
     if row.state == SessionState.EXCHANGE and session.is_stuck(row):
         return bool(_completed(row.account_id, session.give_up(row)))
-    if age < clock.seconds(RING_AFTER_S) or int(age.total_seconds()) % RING_AFTER_S:
+    if age < clock.seconds(RING_AFTER_S):
         return False
-    (doorbell.ring_end if row.state == SessionState.ENDING else doorbell.ring_exchange)(row.account_id)
-    return True
+    ring = doorbell.ring_end if row.state == SessionState.ENDING else doorbell.ring_exchange
+    return hints.ring_once(f"session {row.account_id}", clock.seconds(RING_EVERY_S), lambda: ring(row.account_id))
 
 
 def _forget(row: BrokerSession) -> bool:
