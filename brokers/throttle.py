@@ -5,6 +5,7 @@ A window's count only grows by an atomic conditional UPDATE, so two processes ne
 
 import logging
 import random
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -26,14 +27,35 @@ FIRST_WAIT_S, LONGEST_WAIT_S, CALM_S = 1.0, 60.0, 120.0
 def acquire(account: BrokerAccount, kind: str, *, closing: bool = False) -> None:
     """Takes a place for one call of `kind` (order, read, quote) in every window. RateLimited(local=True) when there is none.
 
-    `closing`: a cancel or an exit; it may use the part of the order budget that entries must leave.
+    `closing`: a cancel or an exit; it may use the part of the order budget that entries must leave. Call it outside of any transaction.
     """
     now = clock.now()
     with transaction.atomic():
         for window, rate in sorted(rates(account, kind)):
-            most = budget(rate, closing or kind != "order")
-            if not _take(account, kind, window, most, now):
+            most = budget(rate, whole=closing or kind != "order")
+            if not _take(account, kind, Window(window, most, max(1, _scaled(rate)), closing), now):
                 raise _refusal(account, kind, window, most, now)
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window of one kind of call: at most `most` calls in it, and at most `edge` in it and the one before together.
+
+    Windows are cut by the clock, the broker's may lie across two of them: `edge` is its own figure, so no span of that length holds more.
+    """
+
+    seconds: int
+    most: int
+    edge: int
+    closing: bool
+
+    def slot(self, now: datetime) -> int:
+        """The window's number; a day is a trading day in India."""
+        return clock.trading_day(now).toordinal() if self.seconds == DAY_S else int(now.timestamp()) // self.seconds
+
+    def open(self, now: datetime) -> Q:
+        """Not stopped by the broker. A full day stops entries alone: a cancel is worth the try."""
+        return Q() if self.seconds == DAY_S and self.closing else Q(blocked_until=None) | Q(blocked_until__lte=now)
 
 
 def rates(account: BrokerAccount, kind: str) -> tuple[tuple[int, int], ...]:
@@ -41,30 +63,33 @@ def rates(account: BrokerAccount, kind: str) -> tuple[tuple[int, int], ...]:
     return {"order": caps.order_rates, "read": caps.read_rates, "quote": caps.quote_rates}[kind]
 
 
-def budget(rate: int, whole: bool) -> int:
+def budget(rate: int, *, whole: bool) -> int:
     """Calls a window may hold: 80 % of the broker's figure, and for entries 80 % of that."""
-    share = Decimal(rate) * SHARE if whole else Decimal(rate) * SHARE * ENTRIES
-    return max(1, int(share / Decimal(str(clock.time_scale()))))
+    return max(1, _scaled(rate * SHARE if whole else rate * SHARE * ENTRIES))
 
 
-def slot_of(window: int, now: datetime) -> int:
-    """The window's number; a day is a trading day in India."""
-    return clock.trading_day(now).toordinal() if window == DAY_S else int(now.timestamp()) // window
+def _scaled(value: Decimal | int) -> int:
+    """Tests that run the desk's timers shorter are allowed as many more calls in a second."""
+    return int(value / Decimal(str(clock.time_scale())))
 
 
-def _take(account: BrokerAccount, kind: str, window: int, most: int, now: datetime) -> bool:
-    """One place in this window, or False."""
-    slot = slot_of(window, now)
-    bucket = RateBucket.objects.filter(account=account, kind=kind, window_s=window)
-    free = bucket.filter(Q(blocked_until=None) | Q(blocked_until__lte=now))
-    for _ in range(2):  # another process may turn the window between our two looks
-        if free.filter(slot=slot, used__lt=most).update(used=F("used") + 1):
+def _take(account: BrokerAccount, kind: str, window: Window, now: datetime) -> bool:
+    """One place in this window, or False. Every step is one conditional UPDATE."""
+    slot, before = window.slot(now), window.edge if window.seconds != DAY_S else None
+    bucket = RateBucket.objects.filter(account=account, kind=kind, window_s=window.seconds)
+    free = bucket.filter(window.open(now))
+    for _ in range(2):  # another process may turn the window between two of our steps
+        room = Q() if before is None else Q(previous__lt=before - F("used"))
+        if free.filter(room, slot=slot, used__lt=window.most).update(used=F("used") + 1):
             return True
-        if free.exclude(slot=slot).update(slot=slot, used=1):
+        room = Q() if before is None else Q(used__lt=before)
+        if free.filter(room, slot=slot - 1).update(slot=slot, previous=F("used"), used=1):
+            return True
+        if free.exclude(slot__in=(slot - 1, slot)).update(slot=slot, previous=0, used=1):
             return True
         if bucket.exists():
             return False
-        RateBucket.objects.bulk_create([RateBucket(account=account, kind=kind, window_s=window)], ignore_conflicts=True)
+        RateBucket.objects.bulk_create([RateBucket(account=account, kind=kind, window_s=window.seconds)], ignore_conflicts=True)
     return False
 
 
