@@ -356,6 +356,12 @@ class Quote(models.Model):
     def __str__(self) -> str:
         return f"{self.instrument} {self.ltp}"
 
+    def serves(self, account: BrokerAccount) -> bool:
+        """Whether this account's orders may be priced by it: what is made up counts only for paper that chose it, an alert's price only for paper."""
+        if self.source in (QuoteSource.FEED, QuoteSource.ADMIN):
+            return True
+        return account.broker == BrokerName.PAPER and self.source in (QuoteSource.ALERT, account.quote_source)
+
 
 class PriceFeed(models.Model):
     """How the prices of one account are read: when they were asked for, when they came, and what stood against it."""

@@ -64,7 +64,7 @@ NOTHING = Decimal("0.000000005")  # half of the smallest quantity a column holds
 class PaperAdapter(Adapter):
     """One paper account."""
 
-    caps = Capabilities(broker="paper", find_by_ref="DATABASE", ref_max=20, ack_is_final=True, absence_is_proof=True, book_every_s=0,
+    caps = Capabilities(broker="paper", find_by_ref="DATABASE", ref_max=20, local=True, ack_is_final=True, absence_is_proof=True, book_every_s=0,
                         looks_after_s=(0,), horizon_s=0)  # fmt: skip
 
     def __init__(self, account: BrokerAccount):
@@ -192,7 +192,8 @@ class PaperAdapter(Adapter):
         return _quote(row) if row and self._is_fresh(row, now) else None
 
     def _is_fresh(self, quote: Quote, now: datetime) -> bool:
-        return abs(now - quote.at) <= self.params.max_quote_age
+        """Young enough, and of a kind this account chose."""
+        return quote.serves(self.account) and abs(now - quote.at) <= self.params.max_quote_age
 
     def _is_news(self, row: PaperOrder, quote: Quote | None, now: datetime) -> bool:
         met_at = _moment(row.consumed.get("met_at"))

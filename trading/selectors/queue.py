@@ -66,8 +66,9 @@ def since(order: Order) -> datetime:
 
 
 def quote_of(order: Order) -> Quote | None:
-    """The last price known of its instrument; None when there is none yet."""
-    return getattr(order.instrument, "quote", None) if order.instrument_id else None
+    """The last price known of its instrument that its account may use; None when there is none yet."""
+    quote = getattr(order.instrument, "quote", None) if order.instrument_id else None
+    return quote if quote and quote.serves(order.account) else None
 
 
 def unit_price(order: Order) -> Decimal | None:

@@ -34,6 +34,11 @@ def ring_end(account_id: int) -> None:
     async_task("trading.tasks.end_session", account_id, cluster=ORDERS, save=False, task_name=f"logout {account_id}")
 
 
+def ring_quotes(account_id: int) -> None:
+    """Asks the batch cluster to read the prices this account gives: never in the way of an order."""
+    async_task("trading.tasks.read_quotes", account_id, cluster=BATCH, save=False, task_name=f"prices {account_id}")
+
+
 def heartbeat(sent_at: datetime) -> None:
     """One beat through the whole queue: made here, pushed, worked, acknowledged. The watchdog looks at its end."""
     async_task("trading.tasks.beat", sent_at.isoformat(), cluster=ORDERS, save=False, task_name="beat")
