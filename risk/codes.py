@@ -124,7 +124,7 @@ class Code(StrEnum):
     )
     PRICE_OFF_TICK = (
         "PRICE_OFF_TICK", RISK, "Price on tick", REJECTS, "{actual} is not a multiple of the tick {limit}",
-        "Use a price on the tick. It is never moved for you, because that could cost you money.",
+        "Use a price on the tick. Others are moved to it on your side; this one cannot be, because it is below one tick.",
     )
     PRICE_UNAVAILABLE = (
         "PRICE_UNAVAILABLE", RISK, "Reference price", REJECTS, "there is no fresh price to value the order with",

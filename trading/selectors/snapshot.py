@@ -17,6 +17,7 @@ from risk import types as risk
 from risk.models import RiskSettings, Scope, TradingMode, TradingState
 from trading.domain import orderfsm
 from trading.models import Order, Position, Strategy
+from trading.selectors import pricing
 from tvapp.models import DeskSettings
 
 _SEVERITY = {TradingMode.ACTIVE: 0, TradingMode.REDUCING: 1, TradingMode.HALTED: 2}
@@ -46,18 +47,19 @@ def state_of(keys: Sequence[str]) -> TradingState | None:
     return max(rows, key=lambda r: _SEVERITY[TradingMode(r.state)], default=None)
 
 
-def question(order: Order, now: datetime) -> Question:
-    """The question to the gate for this order at this moment."""
+def question(order: Order, now: datetime, offer: pricing.Offer | None = None) -> Question:
+    """The question to the gate for this order at this moment; `offer` is how it will be sent, when that was settled before."""
     desk = DeskSettings.current()
     rows = _limit_rows(order)
-    return Question(_intent(order), _snapshot(order, now, desk), [_limits(r, order, desk) for r in rows], _versions(rows))
+    intent = _intent(order, offer or pricing.offer(order, now))
+    return Question(intent, _snapshot(order, now, desk), [_limits(r, order, desk) for r in rows], _versions(rows))
 
 
-def _intent(order: Order) -> risk.OrderIntent:
+def _intent(order: Order, offer: pricing.Offer) -> risk.OrderIntent:
     return risk.OrderIntent(
         account=order.account.name, strategy=order.strategy.name if order.strategy_id else "", symbol=order.tradingsymbol, exchange=order.exchange,
-        product=order.product, side=order.side, order_type=order.order_type.replace("_", "-"), quantity=order.quantity or Decimal(0),
-        price=order.price, trigger_price=order.trigger_price, ref_price=order.ref_price, mode=order.mode, reduce_only=order.reduce_only,
+        product=order.product, side=order.side, order_type=offer.order_type.replace("_", "-"), quantity=order.quantity or Decimal(0),
+        price=offer.price, trigger_price=offer.trigger_price, ref_price=order.ref_price, mode=order.mode, reduce_only=order.reduce_only,
         received_at=order.received_at, fired_at=order.fired_at,
     )  # fmt: skip
 

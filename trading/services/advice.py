@@ -9,6 +9,7 @@ from risk.models import Decision
 from risk.types import Decision as Verdict
 from trading.models import Order
 from trading.selectors import snapshot
+from trading.selectors.pricing import Offer
 from tvapp.lib import clock
 from tvapp.lib.money import plain
 
@@ -19,9 +20,9 @@ def advise(order: Order, now: datetime | None = None) -> Decision:
     return _row(order, asked, engine.evaluate(asked.intent, asked.snapshot, asked.limits, advisory=True))
 
 
-def decide(order: Order) -> Decision:
-    """The authoritative decision, stored. Runs inside the claim's transaction."""
-    asked = snapshot.question(order, clock.now())
+def decide(order: Order, offer: Offer) -> Decision:
+    """The authoritative decision about the order as it will be sent, stored. Runs inside the claim's transaction."""
+    asked = snapshot.question(order, clock.now(), offer)
     row = _row(order, asked, engine.evaluate(asked.intent, asked.snapshot, asked.limits))
     row.save(force_insert=True)
     return row

@@ -23,6 +23,7 @@ from risk.models import Decision, RiskLedger, Verdict
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import AttemptKind, AttemptOutcome, Level, Mode, Order, OrderAttempt, Pending
+from trading.selectors import pricing
 from trading.selectors.snapshot import scopes
 from trading.services import advice, connect, halt, health, orders, recover, refusals, sync, sysevents
 from tvapp.lib import clock, crash, log
@@ -101,12 +102,16 @@ def claim(order_id: int) -> Claimed | None:
         order = _read(order_id)  # behind the ledgers, so that what a parallel claim reserved is visible
         if order is None or order.status != State.QUEUED or _disk_low(order):
             return None
-        decision = advice.decide(order)
+        offer = pricing.offer(order, clock.now())
+        decision = advice.decide(order, offer)
         crash.point("dispatch.decided")
         if decision.verdict in (Verdict.REJECT, Verdict.DEFER):
             _stop(order, decision)
             return None
-        return _commit_intent(order, decision)
+        if offer.unpriced:
+            _ask_for_price(order, decision)
+            return None
+        return _commit_intent(order, decision, offer)
 
 
 def _bump(keys: list[str]) -> None:
@@ -147,6 +152,13 @@ def _ask_first(order: Order, decision: Decision) -> None:
     orders.move(order, State.WAITING, code=decision.code, text=text, actor="risk gate", verdict=decision.verdict, decision=decision)
 
 
+def _ask_for_price(order: Order, decision: Decision) -> None:
+    """An exit the gate would let go at any price, of a strategy that allows only so much: a person says which price."""
+    text = f"It may slip by {plain(order.max_slippage_pct)} % at most, and there is no price to count from. Make it a limit order with a price."
+    orders.move(order, State.WAITING, code="PRICE_UNAVAILABLE", text=text, actor=WORKER, mode=Mode.MANUAL, decision=decision)
+    sysevents.record("risk", "PRICE_UNAVAILABLE", f"Order {order.pk} waits: {text}", level=Level.WARNING, owner=order.owner, order=order)
+
+
 def _ask_about_exit(order: Order, decision: Decision) -> None:
     """An exit is never thrown away for what a person can put right: it waits, with a notice."""
     text = f"{decision.sentence}. It would close a position, so it waits for your decision."
@@ -154,16 +166,18 @@ def _ask_about_exit(order: Order, decision: Decision) -> None:
     sysevents.record("risk", decision.code, f"Order {order.pk} waits: {text}", level=Level.WARNING, owner=order.owner, order=order)
 
 
-def _commit_intent(order: Order, decision: Decision) -> Claimed | None:
-    request = _request(order, decision)
+def _commit_intent(order: Order, decision: Decision, offer: pricing.Offer) -> Claimed | None:
+    request = _request(order, decision, offer)
     payload = _payload(request)
     lease = clock.now() + clock.seconds(DeskSettings.current().lease_s)
     text = f"Sending {plain(decision.final)}: saved with tag {order.tag} before the first byte left."
+    if offer.note:
+        text = f"{offer.note} {text}"
     if decision.verdict == Verdict.CLAMP:
         text = f"{decision.sentence}. {text}"
     moved = orders.move(
         order, State.SENDING, text=text, actor=WORKER, data={"decision": decision.pk}, quantity=decision.final, verdict=decision.verdict,
-        decision=decision, attempt=order.attempt + 1, lease_until=lease, lease_process=health.process(),
+        decision=decision, attempt=order.attempt + 1, lease_until=lease, lease_process=health.process(), **offer.columns(),
     )  # fmt: skip
     if not moved:
         return None
@@ -174,11 +188,11 @@ def _commit_intent(order: Order, decision: Decision) -> Claimed | None:
     return Claimed(order, attempt, request)
 
 
-def _request(order: Order, decision: Decision) -> OrderRequest:
+def _request(order: Order, decision: Decision, offer: pricing.Offer) -> OrderRequest:
     """What the adapter is asked for. An order that only closes says so, whoever asked for it: limiters let it go first."""
     return OrderRequest(
-        ref=order.tag, instrument=instrument_of(order), side=Side(order.side), quantity=decision.final, order_type=OrderType(order.order_type),
-        product=Product(order.product), price=order.price, trigger_price=order.trigger_price, validity=Validity(order.validity),
+        ref=order.tag, instrument=instrument_of(order), side=Side(order.side), quantity=decision.final, order_type=OrderType(offer.order_type),
+        product=Product(order.product), price=offer.price, trigger_price=offer.trigger_price, validity=Validity(order.validity),
         ref_price=order.ref_price, reduce_only=order.reduce_only or decision.order_class == "EXIT",
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ from django.db.models import F
 from risk.models import Verdict
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
+from trading.domain.pricing import snap
 from trading.models import Mode, Order, OrderEvent, Pending, Source
 from trading.services import doorbell
 from trading.services.advice import advise
@@ -208,14 +209,27 @@ def edit(order: Order, changes: Mapping[str, object], *, actor: str, version: in
     if order.status not in orderfsm.EDITABLE:
         raise _lost(order)
     _check_version(order, version)
-    real = {k: v for k, v in changes.items() if getattr(order, k) != v}
+    on_tick, moved = _on_tick(order, changes)
+    real = {k: v for k, v in on_tick.items() if getattr(order, k) != v}
     if not real:
         return order
     said = ", ".join(f"{_label(k)} {_show(getattr(order, k))} to {_show(v)}" for k, v in real.items())
     data = {"changes": {k: [_show(getattr(order, k)), _show(v)] for k, v in real.items()}}
-    if not note(order, "EDITED", f"{actor} changed {said}.", actor=actor, data=data, **real):
+    if not note(order, "EDITED", " ".join([f"{actor} changed {said}.", *moved]), actor=actor, data=data, **real):
         raise _lost(order)
     return order
+
+
+def _on_tick(order: Order, changes: Mapping[str, object]) -> tuple[dict[str, object], tuple[str, ...]]:
+    """The changes with their prices on the tick, and what was moved for it. AppError PRICE_OFF_TICK when that makes no order."""
+    wanted = {name: changes.get(name, getattr(order, name)) for name in ("order_type", "price", "trigger_price")}
+    if not changes.keys() & wanted.keys() or order.instrument_id is None:
+        return dict(changes), ()
+    snapped = snap(wanted["order_type"], order.side, wanted["price"], wanted["trigger_price"], order.instrument.tick)
+    if snapped.fault:
+        raise AppError("PRICE_OFF_TICK", snapped.fault, extra={"field": "price"})
+    on_tick = {name: value for name in ("price", "trigger_price") if (value := getattr(snapped, name)) != wanted[name]}
+    return {**changes, **on_tick}, snapped.notes
 
 
 def _label(field: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 
 from brokers.models import BrokerAccount, Instrument
 from risk.codes import WAITS, Code
@@ -21,6 +21,7 @@ from tvapp.lib.errors import AppError
 from tvapp.models import DeskSettings
 
 ACTOR = "router"
+SLIPPAGE_STEP = Decimal("0.001")
 MOST_DIGITS = 15  # SQLite keeps no more of a number
 
 # Routing speaks about these before the gate has anything to measure.
@@ -158,6 +159,7 @@ def _fields(case: Case, plan: intents.Plan) -> dict[str, object]:
         "reduce_only": plan.reduce_only, "requested_quantity": plan.quantity, "quantity": plan.quantity, "order_type": _order_type(plan),
         "price": plan.price, "trigger_price": plan.trigger_price, "ref_price": plan.ref_price, "product": _known_product(plan),
         "validity": str(plan.validity or "DAY"), "simulated": case.account.environment != "LIVE", "correlation_id": case.alert.correlation_id,
+        "max_slippage_pct": _slippage(case),
         "fired_at": case.parsed.fired_at, "received_at": case.alert.received_at, "max_age_s": _max_age(case),
     }  # fmt: skip
 
@@ -169,6 +171,12 @@ def _known_product(plan: intents.Plan) -> str:
 def _order_type(plan: intents.Plan) -> str:
     """A trailing stop waits as a plain stop-market: it carries BRACKET_UNSUPPORTED and cannot leave by itself."""
     return str(plan.order_type) if plan.order_type != SignalType.TRAILING else "SL_M"
+
+
+def _slippage(case: Case) -> Decimal | None:
+    """The strategy's limit; an alert may only ask for less."""
+    given = [pct for pct in (case.strategy and case.strategy.max_slippage_pct, case.parsed.max_slippage_pct) if pct and 0 < pct < 100]
+    return max(min(given).quantize(SLIPPAGE_STEP, ROUND_FLOOR), SLIPPAGE_STEP) if given else None
 
 
 def _max_age(case: Case) -> int | None:

@@ -10,6 +10,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from brokers.models import BrokerAccount
 from risk.models import LIMIT_MAX
 from trading.domain.orderfsm import WORDS, State
+from trading.domain.pricing import snap
 from trading.models import Mode, Order, OrderType, Outcome, Product, Side, Strategy
 from trading.selectors.queue import AGES
 from trading.templatetags.desk import exact, qty, typed_price
@@ -124,13 +125,16 @@ class OrderEdit(forms.Form):
                 data[name] = None
             elif data.get(name) is None and name not in self.errors:
                 self.add_error(name, f"This type needs a {words}.")
-            elif not self._on_tick(data.get(name)):
-                self.add_error(name, f"Must be a multiple of the tick {exact(self.order.instrument.tick)}.")
+        if kind and not self.errors:
+            self._check_tick(data)
         return data
 
-    def _on_tick(self, value: Decimal | None) -> bool:
+    def _check_tick(self, data: Mapping[str, object]) -> None:
+        """A price off the tick is moved when it is stored; here only one that cannot be is refused."""
         tick = self.order.instrument.tick if self.order.instrument_id else None
-        return value is None or not tick or on_step(value, tick)
+        fault = snap(data["order_type"], self.order.side, data["price"], data["trigger_price"], tick).fault
+        if fault:
+            self.add_error("price" if data["price"] is not None else "trigger_price", fault)
 
     def changes(self) -> dict[str, object]:
         """The five fields for `services.orders.edit`; valid forms only."""

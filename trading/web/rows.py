@@ -11,7 +11,7 @@ from risk.types import OrderClass
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Order, OrderType
-from trading.selectors import queue
+from trading.selectors import pricing, queue
 from trading.services.advice import advise
 from trading.templatetags.desk import clock_face, money, price, qty, seconds_since, type_word
 from trading.web.verdict import Shown, blocked, shown
@@ -38,6 +38,7 @@ class QueueRow:
     final: Decimal | None
     value: Decimal | None
     reason: str
+    offer: pricing.Offer
 
     @property
     def cut(self) -> bool:
@@ -55,12 +56,16 @@ class QueueRow:
 
     @property
     def price_note(self) -> str:
+        if self.offer.order_type != self.order.order_type:
+            return f"as LIMIT {price(self.offer.price, self.order.instrument)}"
         return "" if self.order.order_type == OrderType.MARKET else type_word(self.order.order_type)
 
     @property
     def price_line(self) -> str:
-        """`MIS · trigger 1,012.40`, `CNC · LTP 912.35`, or that there is no price yet."""
+        """`MIS · trigger 1,012.40`, `CNC · LTP 912.35`, what a market order may slip, or that there is no price yet."""
         order, quote = self.order, queue.quote_of(self.order)
+        if self.offer.order_type != order.order_type:
+            return f"{order.product} · {self.offer.note.partition(', ')[2].rstrip('.')}"
         if order.order_type == OrderType.SL:
             return f"{order.product} · trigger {price(order.trigger_price, order.instrument)}"
         if quote:
@@ -110,7 +115,8 @@ def row(order: Order, now: datetime, desk: DeskSettings) -> QueueRow:
     if decision and not verdict.sendable:
         reason = verdict.full
     final = decision.final if decision and verdict.sendable else order.quantity
-    return QueueRow(order, decision, verdict, since, _late(since, now, desk), final, queue.value(order, final), reason)
+    value, offer = queue.value(order, final), pricing.offer(order, now)
+    return QueueRow(order, decision, verdict, since, _late(since, now, desk), final, value, reason, offer)
 
 
 def _unsendable(order: Order) -> tuple[str, str]:

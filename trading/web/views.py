@@ -12,7 +12,7 @@ from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Order
 from trading.selectors import orders as read
-from trading.selectors import queue
+from trading.selectors import pricing, queue
 from trading.services import health
 from trading.services.advice import advise
 from trading.web import rows, story
@@ -204,6 +204,7 @@ def preview(request: HttpRequest, order: Order, form: OrderEdit) -> HttpResponse
         said = shown(decision)
         final = decision.final if said.sendable else order.quantity
         context |= {"verdict": said, "final": final, "value": queue.value(order, final), "unit": queue.unit_price(order)}
+        context["sent_as"] = pricing.offer(order, clock.now()).note
     return render(request, "trading/edit_preview.html", context)
 
 

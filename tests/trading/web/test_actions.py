@@ -164,7 +164,7 @@ def test_it_executes_the_quantity_the_preview_showed(me):
     ({"quantity": "0"}, "The quantity must be above 0."),
     ({"quantity": "many"}, "The quantity must be a number."),
     ({"price": ""}, "This type needs a limit price."),
-    ({"price": "1490.03"}, "Must be a multiple of the tick 0.05."),
+    ({"price": "0.02"}, "Price 0.02 is below one tick, 0.05."),
     ({"order_type": "SL_M"}, "This type needs a trigger price."),
 ])  # fmt: skip
 def test_it_says_what_is_wrong_with_a_field_and_keeps_the_order(me, changes, fault):
@@ -174,6 +174,15 @@ def test_it_says_what_is_wrong_with_a_field_and_keeps_the_order(me, changes, fau
         assert answer.status_code == 422 and fault in text(answer)
     order.refresh_from_db()
     assert (order.quantity, order.version) == (Decimal(10), 1)
+
+
+def test_it_moves_a_price_to_the_tick_and_says_so(me):
+    order = waiting(me)
+    shown = text(post(me, "preview", order, EDIT | {"price": "1490.03"}, headers=HTMX))
+    assert "Price 1490.03 -&gt; 1490, the tick is 0.05." in shown
+    post(me, "edit", order, EDIT | {"price": "1490.03", "version": 1})
+    order.refresh_from_db()
+    assert (order.price, order.events.last().text.endswith("Price 1490.03 -> 1490, the tick is 0.05.")) == (1490, True)
 
 
 def test_it_drops_prices_the_type_does_not_have(me):
