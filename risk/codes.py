@@ -282,6 +282,18 @@ class Code(StrEnum):
         "TAG_TWICE", ROAD, "Two orders, one tag", "needs review", "the broker shows more than one order with this tag",
         "Check the broker's order book at once.",
     )
+    TAG_FOREIGN = (
+        "TAG_FOREIGN", ROAD, "Tag on another order", "needs review", "the broker shows this tag on an order for something else",
+        "Check the broker's order book at once.",
+    )
+    FOUND_AT_BROKER = (
+        "FOUND_AT_BROKER", ROAD, "At the broker already", HOLDS, "the broker has an order with the tag of one that was not sent",
+        "Look at both orders; cancel the one you do not want.",
+    )
+    MARKED_NOT_SENT = (
+        "MARKED_NOT_SENT", ROAD, "Marked as not sent", ENDS, "a person said that the broker never took it, and its order book agrees",
+        "Nothing; its tag stays watched.",
+    )
     BROKER_REJECTED = (
         "BROKER_REJECTED", ROAD, "Refused later", "refused by the broker", "the broker took the order and refused it afterwards",
         "Read the broker's words on the order page.",

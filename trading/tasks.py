@@ -1,6 +1,6 @@
 """What the clusters run: one line each, an id in, a word out."""
 
-from trading.services import connect, dispatch, health, housekeeping, sweeper, sync
+from trading.services import books, connect, dispatch, health, housekeeping, quotes, sweeper
 
 
 def ring(order_id: int) -> str:
@@ -8,7 +8,7 @@ def ring(order_id: int) -> str:
 
 
 def sync_account(account_id: int) -> str:
-    return sync.sync_account(account_id)
+    return books.sync_due(account_id)
 
 
 def exchange_login(account_id: int) -> str:
@@ -17,6 +17,10 @@ def exchange_login(account_id: int) -> str:
 
 def end_session(account_id: int) -> str:
     return connect.end(account_id)
+
+
+def read_quotes(account_id: int) -> str:
+    return quotes.read(account_id)
 
 
 def beat(sent_at: str) -> str:

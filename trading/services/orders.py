@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 
-from django.db import OperationalError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import F
 
 from risk.models import Verdict
@@ -54,6 +54,27 @@ def create(status: State, *, code: str = "", text: str, actor: str, data: Mappin
     _event(order, "CREATED", text, actor, code=code, new=status, data=data)
     if status == State.QUEUED:
         doorbell.ring(order.pk)
+    return order
+
+
+def adopt_external(*, account, text: str, actor: str, **fields) -> Order:
+    """The row of an order somebody placed past the desk, as its broker's book showed it: SENT, and a report takes it on from there.
+
+    The only way an order starts at its broker. Twice for one broker's id is the same row. Its own tag was never sent anywhere.
+    """
+    known = Order.objects.filter(account=account, broker_order_id=fields["broker_order_id"]).first()
+    if known is not None:
+        return known
+    now, simulated = clock.now(), account.environment != "LIVE"
+    start = {"status": State.SENT, "source": Source.EXTERNAL, "mode": Mode.MANUAL, "why": text, "created_at": now, "updated_at": now}
+    order = Order(account=account, owner=account.owner, simulated=simulated, **start, **fields)
+    order.tag = "x" + ids.order_tag(account.environment)[1:]
+    try:
+        with transaction.atomic():
+            order.save(force_insert=True)
+            _event(order, "CREATED", text, actor, new=State.SENT)
+    except IntegrityError:  # another read saw it at the same moment
+        return Order.objects.get(account=account, broker_order_id=fields["broker_order_id"])
     return order
 
 

@@ -10,7 +10,7 @@ from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Mode, Order, Pending
 from trading.selectors.snapshot import scopes, state_of
-from trading.services import advice, connect, doorbell, health, hints, orders, recover
+from trading.services import advice, connect, doorbell, health, hints, orders, polling, recover
 from tvapp.lib import clock
 from tvapp.models import DeskSettings, Heartbeat
 
@@ -21,13 +21,13 @@ RING_AT_MOST_S = 15
 MOST = 500
 ACTOR = "sweeper"
 RESUMES_BY_HAND = ("STATE_HALTED", "DAILY_ORDER_CAP")
-WAITS_FOR_PERSON = ("POISON", "RETRY_EXHAUSTED")
+WAITS_FOR_PERSON = ("POISON", "RETRY_EXHAUSTED", "FOUND_AT_BROKER")
 
 
 def sweep() -> str:
     """One pass: lost bells, lost senders, due looks, holds that ended, live books, heartbeats. Returns what it did, for the log."""
     steps = {"sessions": connect.sweep, "rung": _ring_queued}
-    steps |= {"resumed": _resume_held, "stale": _end_old_waiting, "cancels": _ring_cancels, "synced": _sync_live}
+    steps |= {"resumed": _resume_held, "stale": _end_old_waiting, "cancels": _ring_cancels, "synced": polling.ring_due}
     steps |= {"hinted": hints.ring_wanted}
     done = {name: step() for name, step in steps.items()} | recover.recover_all()
     _beat()
@@ -105,16 +105,6 @@ def _end_old_waiting() -> int:
 
 def _age_s(order: Order) -> float:
     return (clock.now() - (order.fired_at or order.received_at)).total_seconds()
-
-
-def _sync_live() -> int:
-    """Rings for a fresh read of each account that has an order resting at its broker, or one whose tag is watched."""
-    every = clock.seconds(DeskSettings.current().sync_live_s)
-    accounts = Order.objects.filter(status__in=[*orderfsm.LIVE, State.NEEDS_REVIEW]).values_list("account_id", flat=True).distinct()
-    count = 0
-    for account_id in accounts:
-        count += hints.ring_once(f"sync {account_id}", every, lambda pk=account_id: doorbell.ring_sync(pk))
-    return count
 
 
 def _beat() -> None:

@@ -1,27 +1,22 @@
 """What the broker says becomes our rows: fills once each, states only forward. Polls, recovery and dispatch all end here."""
 
-import logging
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from django.db import transaction
-from django.db.models import Q
 
 from brokers import registry
 from brokers.base import Adapter
-from brokers.errors import BrokerError
-from brokers.models import BrokerAccount
-from brokers.types import LIVE, OrderReport, Status
 from brokers.types import Fill as BrokerFill
+from brokers.types import OrderKey, OrderReport, Status
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
-from trading.models import Fill, Level, Order, Pending
+from trading.models import Fill, Level, Order, OrderType, Pending
 from trading.services import orders, positions, sysevents
 from tvapp.lib import clock, crash
 from tvapp.lib.money import plain, rupees
-
-logger = logging.getLogger("tvapp.sync")
 
 STATES = {
     Status.SUBMITTED: State.SENT,
@@ -34,29 +29,101 @@ STATES = {
     Status.REJECTED: State.REJECTED,
     Status.EXPIRED: State.EXPIRED,
 }
-_REOPENED = (State.CANCELLED, State.EXPIRED, State.FAILED)
-WATCH = timedelta(days=2)
 _RANK = {State.SENT: 1, State.OPEN: 2, State.PARTIAL: 3}
+_HAS_PRICE = (OrderType.LIMIT, OrderType.SL)  # a market order reads back as a limit order at its cap, which nobody asked for
+_HAS_TRIGGER = (OrderType.SL, OrderType.SL_M)
+
+
+@dataclass(frozen=True)
+class Book:
+    """One read of an account's order book. `at` is when it began; `lacking` are ids known from earlier today that it does not show."""
+
+    at: datetime
+    reports: tuple[OrderReport, ...]
+    fills: Mapping[str, list[BrokerFill]]
+    lacking: frozenset[str] = frozenset()
+
+    @property
+    def complete(self) -> bool:
+        """Only then is the absence of an order evidence."""
+        return not self.lacking
+
+
+def by_order(fills: Iterable[BrokerFill]) -> dict[str, list[BrokerFill]]:
+    """Executions by the broker's id of their order."""
+    found: dict[str, list[BrokerFill]] = {}
+    for fill in fills:
+        found.setdefault(fill.broker_order_id, []).append(fill)
+    return found
+
+
+def fits(order: Order, report: OrderReport) -> bool:
+    """Whether a report can be of this order: instrument, side and product. Never its type or price, which brokers rewrite."""
+    return report.key.symbol in (None, "", order.symbol) and report.side == order.side and report.product == order.product
 
 
 def apply_report(order_id: int, report: OrderReport, fills: Iterable[BrokerFill], *, actor: str = "sync") -> bool:
     """Brings one order up to what the broker reported. Returns whether anything changed; safe to repeat and to reorder."""
     with transaction.atomic():
         order = Order.objects.select_for_update(of=("self",)).select_related("account", "instrument").get(pk=order_id)
+        there = changes(order, report)
+        said = _say_changes(order, there)
+        for name, value in there.items():  # the target is judged by the order as it is at the broker
+            setattr(order, name, value)
         new = [f for f in fills if _store_fill(order, f)]
         crash.point("sync.fills_stored")
         filled, average = _totals(order)
+        facts = {"filled_quantity": filled, "average_price": average, **_facts(order, report), **there}
         target = _target(order, report, filled)
-        facts = {"filled_quantity": filled, "average_price": average, "broker_order_id": report.key.broker_order_id or order.broker_order_id}
-        if report.message:
-            facts["broker_message"] = report.message[:300]
         if target is not None:
-            text = _sentence(order, target, filled, average, report)
-            return orders.move(order, target, text=text, actor=actor, code=_code(target), data=_data(new), **facts)
+            text = said + _sentence(order, target, filled, average, report)
+            changed = orders.move(order, target, text=text, actor=actor, code=_code(target), data=_data(new), **facts)
+            return changed
         if new:
-            text = f"Filled {plain(filled)} of {plain(order.quantity)} so far, average {rupees(average)}."
-            return orders.note(order, "FILL", text, actor=actor, data=_data(new), **facts)
+            text = f"{said}Filled {plain(filled)} of {plain(order.quantity)} so far, average {rupees(average)}."
+            changed = orders.note(order, "FILL", text, actor=actor, data=_data(new), **facts)
+            return changed
+        if said:
+            return orders.note(order, "CHANGED", said.strip(), actor=actor, **facts)
+        _remember(order, report)
         return False
+
+
+def _facts(order: Order, report: OrderReport) -> dict[str, object]:
+    facts: dict[str, object] = {"broker_order_id": order.broker_order_id or report.key.broker_order_id}
+    if report.message:
+        facts["broker_message"] = report.message[:300]
+    if _is_older(order, report):
+        return facts
+    return {**facts, "reported_at": report.updated_at, "variety": report.key.variety or order.variety}
+
+
+def _is_older(order: Order, report: OrderReport) -> bool:
+    return order.reported_at is not None and report.updated_at < order.reported_at
+
+
+def _remember(order: Order, report: OrderReport) -> None:
+    """Keeps the newest report's time also when it changed nothing, so that an older one cannot set prices back."""
+    if order.reported_at is None or report.updated_at > order.reported_at:
+        Order.objects.filter(pk=order.pk).update(reported_at=report.updated_at)
+
+
+def changes(order: Order, report: OrderReport) -> dict[str, Decimal]:
+    """Quantity and prices that are other at the broker than here because somebody changed them there. What we asked for is not among them."""
+    if _is_older(order, report) or order.status in (State.COMPLETE, State.REJECTED) or order.variety == "iceberg":
+        return {}
+    seen = {"quantity": report.quantity}
+    if order.order_type in _HAS_PRICE:
+        seen["price"] = report.price
+    if order.order_type in _HAS_TRIGGER:
+        seen["trigger_price"] = report.trigger_price
+    asked = order.pending_changes if order.pending_action == Pending.MODIFY else {}
+    return {name: value for name, value in seen.items() if value and value != getattr(order, name) and name not in asked}
+
+
+def _say_changes(order: Order, there: Mapping[str, Decimal]) -> str:
+    words = [f"{name.replace('_', ' ')} {plain(getattr(order, name)) or 'none'} to {plain(value)}" for name, value in there.items()]
+    return f"Changed at {order.account.get_broker_display()}: {', '.join(words)}. " if words else ""
 
 
 def _store_fill(order: Order, fill: BrokerFill) -> bool:
@@ -88,19 +155,18 @@ def _totals(order: Order) -> tuple[Decimal, Decimal | None]:
 
 def _target(order: Order, report: OrderReport, filled: Decimal) -> State | None:
     """The state this report leads to; None when it is old news, or when the fills behind it were not seen yet."""
-    old, to = State(order.status), STATES.get(report.status)
-    if to is None:  # CANCEL_PENDING and UNMAPPED mean: still working
-        return None
-    if to == State.COMPLETE and filled < (order.quantity or 0):
+    old, whole = State(order.status), order.quantity or Decimal(0)
+    to = STATES.get(report.status) or (old if old in orderfsm.LIVE else State.SENT)  # CANCEL_PENDING and UNMAPPED mean: still working
+    if to == State.COMPLETE and filled < whole:
         to = State.PARTIAL if filled else State.OPEN
     elif to in (State.SENT, State.OPEN) and filled:
         to = State.PARTIAL
-    if to == State.PARTIAL and filled >= (order.quantity or 0):
+    if to in (State.PARTIAL, State.CANCELLED, State.EXPIRED) and filled >= whole:
         to = State.COMPLETE
     if to == old or not orderfsm.may_move(old, to) or _RANK.get(to, 9) < _RANK.get(old, 0):
         return None
-    if old in (State.CANCELLED, State.EXPIRED) and filled <= order.filled_quantity:
-        return None
+    if old in (State.CANCELLED, State.EXPIRED) and (to != State.COMPLETE or filled <= order.filled_quantity):
+        return None  # it ended there; a fill told of late is booked and does not make it live again
     return to
 
 
@@ -129,56 +195,24 @@ def _sentence(order: Order, to: State, filled: Decimal, average: Decimal | None,
     }[to]
 
 
-def sync_account(account_id: int) -> str:
-    """Reads the account's book once and applies every report of an order of ours. Returns a short count for the log."""
-    account = BrokerAccount.objects.get(pk=account_id)
-    adapter = registry.adapter_for(account)
-    try:
-        adapter.step(clock.now())
-        reports, fills = adapter.list_orders(), adapter.list_fills()
-    except BrokerError as exc:
-        logger.warning("book of %s could not be read: %s", account.name, exc, extra={"account_id": account_id})
-        return "unread"
-    by_order: dict[str, list[BrokerFill]] = {}
-    for fill in fills:
-        by_order.setdefault(fill.broker_order_id, []).append(fill)
-    return f"{_apply_all(account, adapter, reports, by_order)} changed"
-
-
-def _fills_of(adapter: Adapter, report: OrderReport, today: dict[str, list[BrokerFill]]) -> Iterable[BrokerFill]:
+def fills_of(adapter: Adapter, report: OrderReport, today: Mapping[str, list[BrokerFill]]) -> Iterable[BrokerFill]:
     """The day's fills of an order; an order from an earlier day has more, and those are asked for."""
     found = today.get(report.key.broker_order_id, [])
     return found if sum((f.quantity for f in found), Decimal(0)) >= report.filled else adapter.list_fills(report.key)
 
 
-def _apply_all(account: BrokerAccount, adapter: Adapter, reports: Iterable[OrderReport], fills: dict[str, list[BrokerFill]]) -> int:
-    ours = {order.tag: order for order in _watched(account)}
-    changed = 0
-    for report in reports:
-        order = ours.get(report.key.ref)
-        if order is None or not _may_be_news(order, report):
-            continue
-        changed += orders.guarded(order, lambda o, r=report: apply_report(o.pk, r, _fills_of(adapter, r, fills))) is True
-    return changed
-
-
-def _watched(account: BrokerAccount) -> Iterable[Order]:
-    """Orders that are or may be live, and those that ended lately: a fill may still be reported, a refused one may turn up."""
-    live, ended = Q(status__in=[*orderfsm.LIVE, State.UNKNOWN, State.NEEDS_REVIEW]), Q(status__in=_REOPENED, ended_at__gt=clock.now() - WATCH)
-    return Order.objects.filter(live | ended, account=account).only("id", "tag", "status", "filled_quantity", "correlation_id")
-
-
-def _may_be_news(order: Order, report: OrderReport) -> bool:
-    return order.status not in _REOPENED or report.filled > order.filled_quantity or (order.status == State.FAILED and report.status in LIVE)
-
-
 def pull(order: Order, *, actor: str = "sync") -> bool:
     """Reads this one order from its broker and applies what it says. Raises BrokerError when it cannot be read."""
     adapter = registry.adapter_for(order.account)
-    found = adapter.find_by_ref(order.tag)
+    found = [adapter.get_order(key_of(order))] if order.broker_order_id else adapter.find_by_ref(order.tag)
     if len(found) != 1:
         return False
     return apply_report(order.pk, found[0], adapter.list_fills(found[0].key), actor=actor)
+
+
+def key_of(order: Order) -> OrderKey:
+    """How the broker finds this order again."""
+    return OrderKey(broker_order_id=order.broker_order_id, ref=order.tag, variety=order.variety, symbol=order.symbol)
 
 
 def cancel_settled(order_id: int) -> None:

@@ -38,6 +38,18 @@ class Wire:
     def find_by_ref(self, ref, hint=None):
         return tuple(self.book.get(ref, ()))
 
+    def get_order(self, key):
+        return next(report for reports in self.book.values() for report in reversed(reports) if report.key.broker_order_id == key.broker_order_id)
+
+    def positions(self):
+        return ()
+
+    def holdings(self):
+        return ()
+
+    def funds(self):
+        return ()
+
     def list_orders(self):
         return tuple(report for reports in self.book.values() for report in reports)
 

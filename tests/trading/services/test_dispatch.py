@@ -13,7 +13,7 @@ from brokers.types import Status
 from risk.models import Decision, RiskSettings
 from tests.trading.services.broker import Wire
 from trading.models import Fill, Order, OrderAttempt, Position, SystemEvent
-from trading.services import advice, dispatch, halt, health, orders, recover, sweeper, sync
+from trading.services import advice, books, dispatch, halt, health, orders, recover, sweeper, sync
 from tvapp.lib import clock
 from tvapp.models import DeskSettings
 
@@ -274,7 +274,7 @@ def test_it_adopts_an_unknown_order_that_shows_up_by_its_tag(desk, wire):
     broker.show(order, Status.FILLED, filled=D(10))
     broker.fill(D(10), D(1500))
     with time_machine.travel(clock.now() + timedelta(seconds=2)):
-        recover.recover_all()
+        books.sync_account(desk.account.pk)
     assert (again(order).status, again(order).filled_quantity, len(broker.placed)) == ("COMPLETE", 10, 1)
 
 
@@ -283,7 +283,7 @@ def test_it_asks_a_person_after_three_clean_absences_and_never_sends_again(desk,
     order = desk.filled("auto")
     for second in (2, 5, 10, 20, 40):
         with time_machine.travel(clock.now() + timedelta(seconds=second)):
-            recover.recover_all()
+            books.sync_account(desk.account.pk)
     assert (again(order).status, again(order).status_reason, len(broker.placed)) == ("NEEDS_REVIEW", "ABSENT_AFTER_SETTLE", 1)
 
 
@@ -293,8 +293,9 @@ def test_it_adopts_none_when_two_broker_orders_carry_one_tag(desk, wire):
     broker.show(order, broker_id="W1")
     broker.show(order, broker_id="W2")
     with time_machine.travel(clock.now() + timedelta(seconds=2)):
-        recover.recover_all()
-    assert (again(order).status, SystemEvent.objects.get(code="TAG_TWICE").level) == ("NEEDS_REVIEW", "ERROR")
+        books.sync_account(desk.account.pk)
+    assert (again(order).status, SystemEvent.objects.get(code="TAG_TWICE", category="broker").level) == ("NEEDS_REVIEW", "ERROR")
+    assert halt.halted(again(order)).scope == f"ACCOUNT:{desk.account.pk}"
 
 
 # -------------------------------------------------------------------------------- sync
@@ -354,7 +355,7 @@ def test_it_fills_a_resting_order_when_the_price_trades_through_it(desk):
     order = desk.filled("auto")
     assert order.status == "OPEN"
     Quote.objects.filter(pk=quote.pk).update(ltp=D(1499), at=clock.now())
-    sync.sync_account(desk.account.pk)
+    books.sync_account(desk.account.pk)
     assert (again(order).status, again(order).average_price) == ("COMPLETE", 1500)
 
 

@@ -19,7 +19,7 @@ from tests.trading.services.broker import Wire
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Order, Position
-from trading.services import dispatch, halt, orders, sweeper, sync
+from trading.services import books, dispatch, halt, orders, sweeper, sync
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 from tvapp.models import DeskSettings
@@ -114,6 +114,7 @@ class Desk(RuleBasedStateMachine):
                 self.wire.show(order, broker_id=order.broker_order_id or f"L{order.pk}")
                 assert len(requests) == 1
         sweeper.sweep()
+        books.sync_account(self.desk.account.pk)
 
     @rule()
     def kill_switch_and_release(self):

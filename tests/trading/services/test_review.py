@@ -18,7 +18,7 @@ from tests.trading.services.broker import Wire
 from trading.domain.orderfsm import State
 from trading.models import Alert, Order, Position, Strategy
 from trading.selectors import snapshot
-from trading.services import advice, dispatch, halt, orders, recover, sweeper, sync
+from trading.services import advice, books, dispatch, halt, orders, recover, sweeper, sync
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 from tvapp.models import Heartbeat
@@ -187,7 +187,7 @@ def test_it_applies_a_fill_that_the_broker_reports_after_the_end(desk, wire, sta
     wire.book = {}
     wire.show(order, Status.FILLED, filled=10)
     wire.fill(D(10), D(1500))
-    sync.sync_account(order.account_id)
+    books.sync_account(order.account_id)
     order.refresh_from_db()
     assert (order.status, order.filled_quantity, Position.objects.get().quantity) == ("COMPLETE", 10, 10)
 
@@ -195,7 +195,7 @@ def test_it_applies_a_fill_that_the_broker_reports_after_the_end(desk, wire, sta
 def test_it_leaves_ended_orders_alone_when_the_broker_says_nothing_new(desk, wire):
     order = ended(desk, wire, "CANCELLED")
     version = order.version
-    assert sync.sync_account(order.account_id) == "0 changed"
+    assert books.sync_account(order.account_id) == "0 changed"
     order.refresh_from_db()
     assert order.version == version
 

@@ -1,0 +1,124 @@
+"""When a broker's book is read again: soon while something moves, rarely while nothing is there, at once when somebody asks."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.db import transaction
+
+from brokers import registry
+from brokers.base import UnsupportedFeature
+from brokers.models import AccountState, BrokerAccount, SyncState
+from brokers.types import Capabilities
+from trading.domain import orderfsm
+from trading.domain.orderfsm import State
+from trading.models import Order
+from trading.services import doorbell, health
+from tvapp.lib import clock
+from tvapp.models import DeskSettings, Heartbeat
+
+GAP_S = 3
+MOVING_S = 5
+MOVING = (State.SENT, State.PARTIAL, State.UNKNOWN)
+WATCHED = [*orderfsm.LIVE, *orderfsm.MAYBE_LIVE]
+
+
+class Watched(NamedTuple):
+    """What the pace of one account depends on."""
+
+    account_id: int
+    status: str
+    pending_action: str
+    look_at: datetime | None
+    updated_at: datetime
+
+
+def caps_of(account: BrokerAccount) -> Capabilities | None:
+    """What its broker can do; None when this desk has no adapter for it."""
+    try:
+        return registry.caps_for(account.broker)
+    except UnsupportedFeature:
+        return None
+
+
+def remote_accounts() -> list[tuple[BrokerAccount, Capabilities]]:
+    """Accounts at brokers that live elsewhere, connected or not."""
+    rows = [(account, caps_of(account)) for account in BrokerAccount.objects.exclude(broker="paper").order_by("id")]
+    return [(account, caps) for account, caps in rows if caps is not None and not caps.local]
+
+
+def ring_due() -> int:
+    """Rings for a fresh read of each account whose time has come. Returns how many."""
+    remote = {account.pk: (account, caps) for account, caps in remote_accounts() if account.state != AccountState.DISCONNECTED}
+    return _ring_local(set(BrokerAccount.objects.exclude(broker="paper").values_list("pk", flat=True))) + sum(_ring_remote(remote))
+
+
+def _ring_local(others: Iterable[int]) -> int:
+    """Paper: while an order rests in its book."""
+    every = clock.seconds(DeskSettings.current().sync_live_s)
+    rows = Order.objects.filter(status__in=[*orderfsm.LIVE, State.NEEDS_REVIEW]).exclude(account_id__in=others)
+    return sum(ring_once(f"sync {pk}", every, lambda pk=pk: doorbell.ring_sync(pk)) for pk in rows.values_list("account_id", flat=True).distinct())
+
+
+def _ring_remote(accounts: Mapping[int, tuple[BrokerAccount, Capabilities]]) -> Iterable[bool]:
+    if not accounts:
+        return
+    orders: dict[int, list[Watched]] = {}
+    for row in Order.objects.filter(account_id__in=accounts, status__in=WATCHED).values_list(*Watched._fields):
+        orders.setdefault(row[0], []).append(Watched(*row))
+    wanted = set(SyncState.objects.filter(account_id__in=accounts, wanted_at__isnull=False).values_list("account_id", flat=True))
+    for pk, (account, caps) in accounts.items():
+        every = caps.book_every_s if pk in wanted else pace_s(account, caps, orders.get(pk, []))
+        yield ring_once(f"sync {pk}", clock.seconds(every), lambda pk=pk: doorbell.ring_sync(pk))
+
+
+def pace_s(account: BrokerAccount, caps: Capabilities, rows: Iterable[Watched]) -> float:
+    """Seconds between two reads of this account's book while these orders are under way; never under what its broker allows."""
+    desk, rows = DeskSettings.current(), list(rows)
+    now = clock.now()
+    if any(row.look_at is not None and row.look_at <= now for row in rows if row.status == State.UNKNOWN):
+        return caps.book_every_s
+    if account.state == AccountState.RECOVERING or any(_moves(row, now, caps) for row in rows):
+        return max(caps.book_every_s, MOVING_S)
+    return max(caps.book_every_s, desk.sync_resting_s if rows else desk.sync_idle_s)
+
+
+def _moves(row: Watched, now: datetime, caps: Capabilities) -> bool:
+    if row.status == State.NEEDS_REVIEW:
+        return now - row.updated_at <= clock.seconds(caps.horizon_s)
+    return row.status in MOVING or bool(row.pending_action)
+
+
+def want(account_id: int) -> None:
+    """Somebody wants a fresh read: a person, a postback, the stream, a look. Rings unless somebody just did; then the sweeper does in time."""
+    with transaction.atomic():
+        if not SyncState.objects.filter(account_id=account_id).update(wanted_at=clock.now()):
+            SyncState.objects.get_or_create(account_id=account_id, defaults={"wanted_at": clock.now()})
+        ring_once(f"sync {account_id}", clock.seconds(GAP_S), lambda: doorbell.ring_sync(account_id))
+
+
+def served(account_id: int, began: datetime) -> None:
+    """A read that began then answers every wish made before it."""
+    SyncState.objects.filter(account_id=account_id, wanted_at__lte=began).update(wanted_at=None)
+
+
+def take_turn(account_id: int, caps: Capabilities) -> bool:
+    """Whether a read may begin now. The row is shared by all workers, so two of them do not read the same book at once."""
+    return ring_once(f"book {account_id}", clock.seconds(caps.book_every_s), lambda: None)
+
+
+def pause(account_id: int, wait: timedelta, caps: Capabilities) -> None:
+    """No read of this account before `wait` is over: the broker asked for it."""
+    at = clock.now() + wait - clock.seconds(caps.book_every_s)
+    Heartbeat.objects.update_or_create(name=f"book {account_id}", defaults={"at": at, "process": health.process()})
+
+
+def ring_once(name: str, every: timedelta, ring) -> bool:
+    """Rings when the last ring of this name is old enough; the row is the memory, so that a restart does not ring twice."""
+    now = clock.now()
+    won = Heartbeat.objects.filter(name=name, at__lte=now - every).update(at=now)
+    if not won:
+        _, won = Heartbeat.objects.get_or_create(name=name, defaults={"at": now, "process": health.process()})
+    if won:
+        ring()
+    return bool(won)
