@@ -346,8 +346,9 @@ def _by_text(evidence: _Evidence, row: Known | None) -> BrokerError | None:
         return None
     raw, words, status = evidence.raw(row), evidence.words(row.code), evidence.status or None
     if row.outcome in (Outcome.AMBIGUOUS, Outcome.READ_FAILED):
-        kind = Ambiguous if evidence.purpose is Purpose.WRITE else Unavailable
-        return kind(row.code, words, http_status=status, raw=raw)
+        if evidence.purpose is not Purpose.WRITE:
+            return _unread(row.code, words, status, raw)
+        return Ambiguous(row.code, words, http_status=status, raw=raw)
     if row.outcome is Outcome.LIMITED and evidence.status >= 400:
         return RateLimited(row.code, words, http_status=status, retry_after=evidence.retry_after, raw=raw)
     if row.outcome is Outcome.AUTH and evidence.refusal:
@@ -378,10 +379,17 @@ def _by_type(evidence: _Evidence) -> BrokerError | None:
     return Rejected(code, evidence.words(code), http_status=evidence.status, raw=evidence.raw(None)) if code else None
 
 
+def _unread(code: str, words: str, status: int | None, raw: dict[str, object]) -> Unavailable:
+    """No evidence. It may have been worked on, though, and that counts for a login: its token works once."""
+    error = Unavailable(code, words, http_status=status, raw=raw)
+    error.sent = True if status else None
+    return error
+
+
 def _unproven(evidence: _Evidence, row: Known | None, unmatched_rejects: bool) -> BrokerError:
     raw, status, words = evidence.raw(row), evidence.status or None, evidence.words("OTHER")
     if evidence.purpose is not Purpose.WRITE:
-        return Unavailable(row.code if row else "OTHER", words, http_status=status, raw=raw)
+        return _unread(row.code if row else "OTHER", words, status, raw)
     if unmatched_rejects and evidence.said_so and evidence.refusal:
         return Rejected(R.OTHER, words, http_status=status, raw=raw)
     return Ambiguous("OTHER", words, http_status=status, raw=raw)
