@@ -14,6 +14,9 @@ from typing import Generic, Protocol, TypeVar
 
 from tvapp.lib.money import plain
 
+from .signal import ContractRef, Signal
+from .types import ContractKind
+
 
 class Reason(StrEnum):
     """Why an instrument cannot be traded on. The last three are found by the caller, who knows the list's age and the alert's flags."""
@@ -69,7 +72,7 @@ class SymbolQuery:
     Candidates: (exchange in `exchanges` and tradingsymbol in `tradingsymbols`) or (exchange in `exchanges`, name in
     `roots`, kind = `kind`). The first of `tradingsymbols` is the symbol as sent, the others are its possible spellings.
     An empty `tv_exchange` means that every exchange is equal and the one hit must be unique among them.
-    `month` is the first day of the month of expiry.
+    `month` is the first day of the month of expiry. `named` False: `tv_symbol` only describes what is looked for.
     """
 
     tv_exchange: str
@@ -83,6 +86,12 @@ class SymbolQuery:
     month: date | None = None
     nth: int | None = None
     strike: Decimal | None = None
+    named: bool = True
+
+    @property
+    def key(self) -> str:
+        """What a person maps it by: NSE:NIFTY1!, or NSE:NIFTY 29 Dec 2026 26000 CE. Upper case."""
+        return _label(self).upper()
 
     @property
     def plain_equity(self) -> bool:
@@ -126,6 +135,39 @@ _MAX_UNDERSCORES = 4
 
 
 # --- parsing ----------------------------------------------------------------------------------------------------
+
+
+def query_of(signal: Signal) -> SymbolQuery:
+    """What a signal asks for: the contract it names in fields of their own, else its symbol."""
+    if signal.contract is not None:
+        return contract_query(signal.tv_exchange or "", signal.contract)
+    return parse_symbol(signal.tv_exchange or "", signal.tv_symbol or "")
+
+
+def contract_query(tv_exchange: str, contract: ContractRef) -> SymbolQuery:
+    """What a contract given field by field asks for. A share is looked up by its symbol."""
+    exchange, root = tv_exchange.strip().upper(), contract.root.strip().upper()
+    if contract.kind is ContractKind.EQ:
+        return _cash(exchange, root)
+    form = Form.FUTURE if contract.kind is ContractKind.FUT else Form.OPTION
+    query = _derivative(exchange, _contract_name(root, contract), root, Form.CONTINUOUS if contract.nth else form, contract.kind.value)
+    return replace(
+        query, tradingsymbols=(), expiry=contract.expiry, month=_month(contract.month), nth=contract.nth, strike=contract.strike, named=False
+    )
+
+
+def _contract_name(root: str, contract: ContractRef) -> str:
+    """How people write it: NIFTY 29 Dec 2026 26000 CE."""
+    when = _day(contract.expiry) if contract.expiry else contract.month or (f"number {contract.nth}" if contract.nth else "")
+    return " ".join(part for part in (root, when, plain(contract.strike) or "", contract.kind.value) if part)
+
+
+def _month(text: str | None) -> date | None:
+    """The first day of "2026-11"; None for no month and for one that does not exist."""
+    try:
+        return date.fromisoformat(f"{text}-01") if text else None
+    except ValueError:
+        return None
 
 
 def parse_symbol(tv_exchange: str, tv_symbol: str) -> SymbolQuery:
@@ -244,7 +286,7 @@ def choose(query: SymbolQuery, rows: Iterable[R], today: date, roll_days_before:
 
 def _exact(query: SymbolQuery, rows: Sequence[R]) -> list[R]:
     """Rows with the very tradingsymbol, on the first exchange that has one."""
-    if query.form is Form.CRYPTO:
+    if query.form is Form.CRYPTO or not query.named:
         return []
     return _on_first_exchange(query, [row for row in rows if row.tradingsymbol == query.tv_symbol])
 
@@ -290,7 +332,8 @@ def _nth(query: SymbolQuery, rows: Sequence[R], today: date, roll_days_before: i
     expiries = sorted({row.expiry for row in rows if row.expiry and row.expiry >= first})
     nth = query.nth or 1
     if len(expiries) < nth:
-        note = f"{_label(query)} asks for future number {nth} of {query.roots[0]}; {len(expiries)} are listed."
+        noun = "future" if query.kind == "FUT" else "expiry"
+        note = f"{_label(query)} asks for {noun} number {nth} of {query.roots[0]}; {len(expiries)} are listed."
         return _nothing(Reason.INSTRUMENT_UNKNOWN, note)
     return _single(query, [row for row in rows if row.expiry == expiries[nth - 1]], today)
 
@@ -301,14 +344,21 @@ def _single(query: SymbolQuery, rows: Sequence[R], today: date) -> Resolution[R]
     if len(rows) > 1:
         names = ", ".join(sorted(f"{row.exchange}:{row.tradingsymbol}" for row in rows)[:4])
         return _nothing(Reason.INSTRUMENT_AMBIGUOUS, f"{_label(query)} could be {names}.")
-    row = rows[0]
+    reason, note = fault(rows[0], today)
+    if reason is Reason.INSTRUMENT_NOT_TRADABLE:
+        note = f"{_label(query)} is an index. Map it to a contract to trade it."
+    return _nothing(reason, note) if reason else Resolution(rows[0], None, _taken(query, rows[0]))
+
+
+def fault(row: InstrumentRow, today: date) -> tuple[Reason | None, str]:
+    """Why this very row cannot be traded on `today`, as a reason and a sentence; (None, "") when it can."""
     if row.kind == "IDX":
-        return _nothing(Reason.INSTRUMENT_NOT_TRADABLE, f"{_label(query)} is an index. Map it to a contract to trade it.")
+        return Reason.INSTRUMENT_NOT_TRADABLE, f"{row.tradingsymbol} is an index. Map it to a contract to trade it."
     if row.expiry and row.expiry < today:
-        return _nothing(Reason.INSTRUMENT_EXPIRED, f"{row.tradingsymbol} expired on {_day(row.expiry)}.")
+        return Reason.INSTRUMENT_EXPIRED, f"{row.tradingsymbol} expired on {_day(row.expiry)}."
     if not row.tick or not row.lot:
-        return _nothing(Reason.INSTRUMENT_META_MISSING, f"The tick or lot of {row.tradingsymbol} is not known.")
-    return Resolution(row, None, _taken(query, row))
+        return Reason.INSTRUMENT_META_MISSING, f"The tick or lot of {row.tradingsymbol} is not known."
+    return None, ""
 
 
 def _absent(query: SymbolQuery, today: date) -> Resolution[R]:
@@ -321,13 +371,18 @@ def _absent(query: SymbolQuery, today: date) -> Resolution[R]:
 
 
 def _taken(query: SymbolQuery, row: InstrumentRow) -> str:
-    name = f"{row.exchange}:{row.tradingsymbol}"
     if row.tradingsymbol == query.tv_symbol:
         return ""
+    return f"{_label(query)} is {described(row)}."
+
+
+def described(row: InstrumentRow) -> str:
+    """NSE:M&M, or NFO:NIFTY26DEC26000CE, expiry 29 Dec 2026, strike 26000."""
+    name = f"{row.exchange}:{row.tradingsymbol}"
     if row.expiry is None:
-        return f"{_label(query)} is {name}."
-    strike = f", strike {plain(row.strike)}" if row.strike and query.strike is not None else ""
-    return f"{_label(query)} is {name}, expiry {_day(row.expiry)}{strike}."
+        return name
+    strike = f", strike {plain(row.strike)}" if row.strike and row.kind in ("CE", "PE") else ""
+    return f"{name}, expiry {_day(row.expiry)}{strike}"
 
 
 def _nothing(reason: Reason, note: str) -> Resolution[R]:

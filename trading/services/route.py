@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import ROUND_FLOOR, Decimal
 
 from brokers.models import BrokerAccount, Instrument
 from risk.codes import WAITS, Code
 from trading.domain import intents, orderfsm
+from trading.domain import signal as signals
 from trading.domain.orderfsm import State
 from trading.domain.signal import Signal as Parsed
 from trading.domain.types import Intent, SizingMethod
@@ -22,6 +23,10 @@ from tvapp.models import DeskSettings
 
 ACTOR = "router"
 SLIPPAGE_STEP = Decimal("0.001")
+REPLANNED = (
+    "instrument", "exchange", "tradingsymbol", "side", "reduce_only", "requested_quantity", "quantity", "order_type", "price", "trigger_price",
+    "ref_price", "product", "validity", "max_slippage_pct", "brackets",
+)  # fmt: skip
 MOST_DIGITS = 15  # SQLite keeps no more of a number
 
 # Routing speaks about these before the gate has anything to measure.
@@ -67,15 +72,51 @@ class Case:
 
 def place(row: Signal, parsed: Parsed, alert: Alert, account: BrokerAccount, problem: str) -> Routed:
     """Makes the order of a signal, in WAITING, QUEUED or STALE, or says why there is nothing to do."""
-    found = instruments.resolve(parsed, account, clock.trading_day(alert.received_at))
-    held = _position(alert.strategy, account, found.instrument, _product(alert.strategy, parsed)) if found.instrument else None
-    case = Case(row, parsed, alert, account, problem, alert.strategy, found, held)
+    case = _case(row, parsed, alert, account, problem, clock.trading_day(alert.received_at))
     plan = _plan(case)
     if plan.action == intents.PlanAction.CANCEL:
         return _cancel(case)
     if plan.action == intents.PlanAction.NO_ACTION:
         return Routed(None, True, "NO_ACTION", sentence("NO_ACTION"))
     return _order(case, plan)
+
+
+def _case(row: Signal, parsed: Parsed, alert: Alert, account: BrokerAccount, problem: str, today: date) -> Case:
+    found = instruments.resolve(parsed, account, today, alert.strategy)
+    held = _position(alert.strategy, account, found.instrument, _product(alert.strategy, parsed)) if found.instrument else None
+    return Case(row, parsed, alert, account, problem, alert.strategy, found, held)
+
+
+def resolve_again(order: Order, *, actor: str, said: str = "") -> bool:
+    """Looks for the instrument of a WAITING order once more and plans it as if its alert had just come: the same order, which goes on waiting.
+
+    What a person edited stays as edited. False: there is still no instrument, or the order changed meanwhile; nothing was written.
+    `order` is read with account, strategy, alert and signal; `said` begins the line in its story, else it is how the instrument was found.
+    """
+    if order.status != State.WAITING or order.signal is None or order.alert is None:
+        return False
+    now = clock.now()
+    problem = "STRATEGY_UNKNOWN" if order.strategy is None else "" if order.strategy.enabled else "STRATEGY_DISABLED"
+    case = _case(order.signal, signals.from_data(order.signal.data), order.alert, order.account, problem, clock.trading_day(now))
+    if case.found.instrument is None:
+        return False
+    plan = _plan(case)
+    reasons = ["NO_ACTION"] if plan.action == intents.PlanAction.NO_ACTION else _reasons(case, plan, now)
+    changes = _replanned(order, case, plan)
+    code = next(iter(reasons), "")
+    waits = _reason_text(case, code) if code else "It waits for your decision."
+    why = " ".join(part for part in (said or case.found.note, waits, *plan.notes) if part)
+    text = said or f"{actor} looked again. {case.found.note or f'It is {case.found.instrument.key}.'}"
+    data = {"reasons": reasons, "notes": list(plan.notes), "resolution": case.found.note}
+    return orders.note(order, "MAPPED", text, actor=actor, code=code, data=data, status_reason=code, why=why, **changes)
+
+
+def _replanned(order: Order, case: Case, plan: intents.Plan) -> dict[str, object]:
+    """What the plan sets anew. Where it finds nothing to do only the instrument is set: the gate judges the rest when a person executes it."""
+    fields = _fields(case, plan)
+    names = [n for n in REPLANNED if n in fields] if plan.action == intents.PlanAction.ORDER else ["instrument", "exchange", "tradingsymbol"]
+    edited = {name for event in order.events.filter(kind="EDITED") for name in event.data.get("changes", {})}
+    return {name: fields[name] for name in names if name not in edited and not (name == "side" and not plan.side)}
 
 
 def check_values(parsed: Parsed) -> None:
@@ -187,7 +228,7 @@ def _reasons(case: Case, plan: intents.Plan, now: datetime) -> list[str]:
     """Why a person has to look, the gravest first; empty when nothing stands in the way."""
     strategy, found = case.strategy, case.found
     checks = (
-        (found.reason, found.instrument is None),
+        (found.reason, bool(found.reason)),
         (case.problem, bool(case.problem)),
         ("DELAYED_DATA", bool(case.parsed.extras.get("delayed"))),
         ("SYMBOL_OTHER", strategy is not None and not _own_symbol(strategy, case)),
@@ -246,16 +287,17 @@ def _text(case: Case, plan: intents.Plan, status: State, code: str, now: datetim
 
 def _reason_text(case: Case, code: str) -> str:
     """Why it waits. A symbol that was not found is explained by the search itself, a plan's own reason by its notes."""
-    return case.found.note if case.found.instrument is None and code == case.found.reason else sentence(code)
+    return case.found.note if code == case.found.reason else sentence(code)
 
 
 def _warn(case: Case, order: Order, reasons: Sequence[str]) -> None:
     """Only what an automatic strategy did not expect is worth an event; a manual alert waits anyway."""
     unexpected = [r for r in reasons if r not in ("QUANTITY_UNKNOWN", "OUTSIDE_HOURS")]
     if unexpected:
-        exit_order = " An exit is affected." if order.reduce_only else ""
+        closes = order.reduce_only or case.parsed.target_position == 0  # the sender is flat afterwards
+        exit_order = " An exit is affected." if closes else ""
         text = f"Order {order.pk} waits. {_reason_text(case, unexpected[0]) or order.why}{exit_order}"
-        level = Level.ERROR if order.reduce_only else Level.WARNING
+        level = Level.ERROR if closes else Level.WARNING
         sysevents.record("alert", unexpected[0], text, level=level, owner=order.owner, order=order, alert=case.alert)
 
 
