@@ -50,6 +50,42 @@ def one_account(user, account_id: int | None = None) -> BrokerAccount:
     raise AppError("NO_ACCOUNT", "There is no Zerodha account yet. Add one on the brokers page.", status=404)
 
 
+def add_account(owner, facts: Mapping[str, object], *, actor: str) -> BrokerAccount:
+    """A new account of this person. `facts` are fields of the model, the secret under `credentials`. Raises AppError or ValidationError."""
+    _check_name(owner, str(facts.get("name", "")))
+    account = BrokerAccount(owner=owner, **facts)
+    account.full_clean(exclude=["owner"])
+    with transaction.atomic():
+        account.save(force_insert=True)
+        text = f"{actor} added the {account.get_broker_display()} account {account.name} ({account.environment})."
+        sysevents.record("broker", "ACCOUNT_ADDED", text, owner=owner, data={"account_id": account.pk})
+    return account
+
+
+def change_account(account: BrokerAccount, changes: Mapping[str, object], *, actor: str) -> BrokerAccount:
+    """Writes what differs. The session belongs to the key it was made with, so a connected account keeps its key. Raises AppError."""
+    real = {name: value for name, value in changes.items() if name == "credentials" or getattr(account, name) != value}
+    if "name" in real:
+        _check_name(account.owner, str(real["name"]))
+    if "api_key" in real and session.is_connected(session.row_of(account)):
+        raise AppError("SESSION_ACTIVE", "Disconnect the account before you change its API key.", status=409, extra={"field": "api_key"})
+    for name, value in real.items():
+        setattr(account, name, value)
+    account.full_clean(exclude=["owner"])
+    if real:
+        with transaction.atomic():
+            account.save(update_fields=list(real))
+            said = ", ".join(sorted("API secret" if name == "credentials" else name.replace("_", " ") for name in real))
+            text = f"{actor} changed {account.name}: {said}."
+            sysevents.record("broker", "ACCOUNT_CHANGED", text, owner=account.owner, data={"account_id": account.pk})
+    return account
+
+
+def _check_name(owner, name: str) -> None:
+    if BrokerAccount.objects.filter(owner=owner, name=name).exists():
+        raise AppError("NAME_TAKEN", f"There is already an account called {name}. Choose another name.", extra={"field": "name"})
+
+
 def take_callback(user, params: Mapping[str, str]) -> BrokerAccount:
     """The login page sent this person back: stores what it gave and rings for its exchange, in one transaction. Raises AppError."""
     with transaction.atomic():

@@ -4,7 +4,7 @@ from csp.decorators import csp_update
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from trading.web import api
+from trading.web import api, brokers_api
 from trading.web.postback import PostbackView
 from trading.web.webhook import WebhookView
 
@@ -33,6 +33,12 @@ ROUTES = [
     ("api/risk-settings/<int:pk>", api.RiskSettingsDetail),
     ("api/risk/kill", api.Kill),
     ("api/risk/release", api.Release),
+    ("api/brokers/accounts", brokers_api.AccountList),
+    ("api/brokers/accounts/<int:pk>", brokers_api.AccountDetail),
+    ("api/zerodha/login-url", brokers_api.LoginUrl),
+    ("api/zerodha/connect", brokers_api.Connect),
+    ("api/zerodha/disconnect", brokers_api.Disconnect),
+    ("api/zerodha/status", brokers_api.Status),
     ("api/schema", SpectacularAPIView),
     ("webhook", WebhookView),
     ("webhook/tradingview", WebhookView),

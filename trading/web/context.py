@@ -7,7 +7,7 @@ from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
 from risk.models import TradingMode, TradingState
-from trading.selectors import attention, queue
+from trading.selectors import attention, connections, queue
 from tvapp.lib import clock
 from tvapp.owned import may_see_all
 from tvapp.people.roles import may_trade
@@ -18,6 +18,7 @@ PAGES = (
     ("desk:queue", "Queue", "inbox", "/queue"),
     ("desk:orders", "Orders", "list", "/orders"),
     ("desk:alerts", "Alerts", "bell", "/alerts"),
+    ("desk:brokers", "Brokers", "bank", "/brokers"),
     ("admin:index", "Settings", "gear", "/admin/"),
 )
 
@@ -42,6 +43,7 @@ def _of_user(user) -> Mapping[str, object]:
     return {
         "signed_in": True, "user": user, "initials": _initials(user), "may_act": may_trade(user), "may_release": may_see_all(user),
         "stop": _stop(), "attention": attention.notices(user), "waiting": queue.count(user),
+        "chips": connections.chips(user),
     }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from trading.web import actions, views
+from trading.web import actions, brokers_pages, views
 
 app_name = "desk"
 urlpatterns = [
@@ -21,6 +21,14 @@ urlpatterns = [
     path("alerts", views.alerts_page, name="alerts"),
     path("alerts/<int:pk>", views.alert_page, name="alert"),
     path("strategies/<int:pk>/acknowledge", actions.acknowledge, name="acknowledge"),
+    path("brokers", brokers_pages.brokers_page, name="brokers"),
+    path("brokers/add", brokers_pages.add, name="account-add"),
+    path("brokers/chips", brokers_pages.chips, name="chips"),
+    path("brokers/zerodha/callback", brokers_pages.callback, name="callback"),
+    path("brokers/accounts/<int:pk>", brokers_pages.account_part, name="account"),
+    path("brokers/accounts/<int:pk>/connect", brokers_pages.begin, name="connect"),
+    path("brokers/accounts/<int:pk>/token", brokers_pages.token, name="connect-token"),
+    path("brokers/accounts/<int:pk>/disconnect", brokers_pages.disconnect, name="disconnect"),
     path("kill", actions.kill, name="kill"),
     path("release", actions.release, name="release"),
 ]
