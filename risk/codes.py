@@ -199,6 +199,11 @@ class Code(StrEnum):
         "Order less, raise the limit, or set the row to CLAMP so that orders are cut instead.",
         "order value {actual}",
     )
+    QTY_FREEZE = (
+        "QTY_FREEZE", RISK, "Freeze quantity", "rejects; an exit waits for a person", "ten slices of this contract hold {limit}",
+        "Order less, or send the rest as an order of its own. Up to ten times the freeze quantity is sliced by itself.",
+        "order quantity {actual}",
+    )
 
     SYMBOL_OTHER = (
         "SYMBOL_OTHER", ROUTE, "Strategy's symbol", WAITS, "this strategy trades another symbol",

@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from risk.codes import MISSING, UNREADABLE, Code
 from risk.types import Case, D, Finding, InstrumentFacts, Limits, OrderIntent, Verdict, number, positive
 from tvapp.lib.clock import trading_day
-from tvapp.lib.money import ZERO, on_step, plain
+from tvapp.lib.money import ZERO, floor_to, on_step, plain
 
 PASS, WARN, CLAMP, REJECT, DEFER, SKIP, EXEMPT = (
     Verdict.PASS, Verdict.WARN, Verdict.CLAMP, Verdict.REJECT, Verdict.DEFER, Verdict.SKIP, Verdict.EXEMPT,
@@ -23,6 +23,7 @@ PRODUCTS = ("CNC", "MIS", "NRML")
 DERIVATIVES = ("FUT", "CE", "PE")
 PAPER_TICK, PAPER_LOT = D("0.05"), D(1)
 INSTRUMENT_FRESH = timedelta(hours=36)
+MOST_SLICES = 10
 POSITION_FRESH = timedelta(seconds=60)
 SKEW = timedelta(seconds=30)
 AUTO_AGE = D(60)
@@ -468,6 +469,17 @@ def max_order_value(case: Case) -> Iterator[Finding]:
     yield from _maximum(case, "max_order_value", Code.VALUE_MAX, "INR", case.unit_value)
 
 
+def freeze_quantity(case: Case) -> Iterator[Finding]:
+    """What is above the exchange's freeze quantity goes in slices, ten at most. Exits too: the exchange takes no more."""
+    facts = case.snapshot.instrument
+    freeze = positive(facts.freeze) if facts else None
+    if freeze is None:
+        yield say("freeze_quantity", Code.QTY_FREEZE, SKIP, "INSTRUMENT")
+        return
+    most = floor_to(freeze, case.lot or ZERO) * MOST_SLICES
+    yield say("freeze_quantity", Code.QTY_FREEZE, PASS if case.quantity <= most else REJECT, "INSTRUMENT", most, case.quantity, "qty")
+
+
 # --- the table -------------------------------------------------------------------------------------------------------
 
 
@@ -505,4 +517,5 @@ RULES: tuple[Rule, ...] = (
     Rule(quantity_min, sized=True),
     Rule(max_quantity_per_order, sized=True),
     Rule(max_order_value, sized=True),
+    Rule(freeze_quantity, sized=True),
 )

@@ -113,7 +113,7 @@ def test_it_never_raises_on_extreme_figures(quantity, price):
 
 
 def test_it_counts_exactly_where_ordinary_precision_would_round():
-    coin = replace(INFY, lot=D("1E-20"), tick=D("1E-8"))
+    coin = replace(INFY, lot=D("1E-20"), tick=D("1E-8"), freeze=None)
     limit = rows("CLAMP", max_quantity_per_order=D("999999999999.999999999999999999999"))
     assert judge(order("BUY", 10**12, 1), limit, instrument=coin).final == D("999999999999.99999999999999999999")
 

@@ -661,3 +661,20 @@ def test_it_takes_the_ages_of_a_manual_alert_from_the_rows(age, expected):
     limits = rows(old_after_s=D(60), dead_after_s="120", future_skew_s="nonsense")
     asked = order(mode="MANUAL", fired_at=NOW - seconds(age))
     assert verdict("max_signal_age", asked, limits) == (expected, "SIGNAL_TOO_OLD")
+
+
+@pytest.mark.parametrize(("quantity", "expected"), [(18000, "PASS"), (18075, "REJECT"), (1800, "PASS")])
+def test_it_takes_up_to_ten_slices_of_the_freeze_quantity(quantity, expected):
+    intent = order(price=100, **STOCK_FUTURE | {"quantity": D(quantity)})
+    assert verdict("freeze_quantity", intent, instrument=NIFTY) == (expected, "QTY_FREEZE")
+
+
+def test_it_takes_whole_lots_of_the_freeze_quantity_only():
+    intent = order(price=100, **STOCK_FUTURE | {"quantity": D(17625)})
+    assert verdict("freeze_quantity", intent, instrument=replace(NIFTY, freeze=D(1810)))[0] == "PASS"
+    assert verdict("freeze_quantity", intent, instrument=replace(NIFTY, freeze=D(1799)))[0] == "REJECT"
+
+
+def test_it_leaves_the_freeze_quantity_out_where_none_is_known():
+    assert verdict("freeze_quantity", BUY, instrument=replace(INFY, freeze=None)) == ("SKIP", "QTY_FREEZE")
+    assert judge(order("SELL", 11 * 100000, 100), position=long(11 * 100000), instrument=INFY).code == "QTY_FREEZE"

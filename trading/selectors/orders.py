@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from django.db.models import Count, Prefetch, Q, QuerySet
 
 from trading.domain.orderfsm import State
-from trading.models import Alert, Fill, Order, OrderAttempt, OrderEvent, SystemEvent
+from trading.models import Alert, Fill, Order, OrderAttempt, OrderEvent, Role, SystemEvent
 from tvapp.lib import clock
 
 PAGE = 50
@@ -88,6 +88,13 @@ def with_story(user) -> QuerySet[Order]:
             Prefetch("copies", Order.objects.order_by("id")),
         )
     )
+
+
+def slices(order: Order) -> list[Order]:
+    """All orders that were cut from one, the first of them included; empty when it was not cut."""
+    first = order.parent_id if order.role == Role.SLICE else order.pk
+    rows = list(Order.objects.filter(Q(pk=first) | Q(parent_id=first, role=Role.SLICE)).order_by("id"))
+    return rows if len(rows) > 1 else []
 
 
 def today(user, now: datetime) -> list[tuple[State, int]]:

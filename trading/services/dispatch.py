@@ -25,14 +25,14 @@ from trading.domain.orderfsm import State
 from trading.models import AttemptKind, AttemptOutcome, Level, Mode, Order, OrderAttempt, Pending
 from trading.selectors import pricing
 from trading.selectors.snapshot import scopes
-from trading.services import advice, connect, halt, health, orders, recover, refusals, sync, sysevents
+from trading.services import advice, connect, halt, health, orders, recover, refusals, slicing, sync, sysevents
 from tvapp.lib import clock, crash, log
 from tvapp.lib.money import plain
 from tvapp.models import DeskSettings
 
 logger = logging.getLogger("tvapp.dispatch")
 WORKER = "desk"
-ASKED_OF_EXITS = (Code.SIGNAL_TOO_OLD,)
+ASKED_OF_EXITS = (Code.SIGNAL_TOO_OLD, Code.QTY_FREEZE)
 GLANCE = ("status", "pending_action", "version", "starts", "due_at", "correlation_id")
 
 
@@ -167,20 +167,22 @@ def _ask_about_exit(order: Order, decision: Decision) -> None:
 
 
 def _commit_intent(order: Order, decision: Decision, offer: pricing.Offer) -> Claimed | None:
-    request = _request(order, decision, offer)
+    parts = slicing.sizes(order, decision.final)
+    request = _request(order, decision, offer, parts[0])
     payload = _payload(request)
     lease = clock.now() + clock.seconds(DeskSettings.current().lease_s)
-    text = f"Sending {plain(decision.final)}: saved with tag {order.tag} before the first byte left."
+    text = f"{slicing.said(order, parts)}Sending {plain(parts[0])}: saved with tag {order.tag} before the first byte left."
     if offer.note:
         text = f"{offer.note} {text}"
     if decision.verdict == Verdict.CLAMP:
         text = f"{decision.sentence}. {text}"
     moved = orders.move(
-        order, State.SENDING, text=text, actor=WORKER, data={"decision": decision.pk}, quantity=decision.final, verdict=decision.verdict,
+        order, State.SENDING, text=text, actor=WORKER, data={"decision": decision.pk}, quantity=parts[0], verdict=decision.verdict,
         decision=decision, attempt=order.attempt + 1, lease_until=lease, lease_process=health.process(), **offer.columns(),
     )  # fmt: skip
     if not moved:
         return None
+    slicing.make(order, parts[1:])
     attempt = OrderAttempt.objects.create(
         order=order, kind=AttemptKind.PLACE, no=order.attempt, decision=decision, payload=payload, payload_hash=_hash(payload),
         process=order.lease_process,
@@ -188,10 +190,10 @@ def _commit_intent(order: Order, decision: Decision, offer: pricing.Offer) -> Cl
     return Claimed(order, attempt, request)
 
 
-def _request(order: Order, decision: Decision, offer: pricing.Offer) -> OrderRequest:
+def _request(order: Order, decision: Decision, offer: pricing.Offer, quantity: Decimal) -> OrderRequest:
     """What the adapter is asked for. An order that only closes says so, whoever asked for it: limiters let it go first."""
     return OrderRequest(
-        ref=order.tag, instrument=instrument_of(order), side=Side(order.side), quantity=decision.final, order_type=OrderType(offer.order_type),
+        ref=order.tag, instrument=instrument_of(order), side=Side(order.side), quantity=quantity, order_type=OrderType(offer.order_type),
         product=Product(order.product), price=offer.price, trigger_price=offer.trigger_price, validity=Validity(order.validity),
         ref_price=order.ref_price, reduce_only=order.reduce_only or decision.order_class == "EXIT",
     )  # fmt: skip

@@ -14,7 +14,7 @@ from risk.models import Verdict
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.domain.pricing import snap
-from trading.models import Mode, Order, OrderEvent, Pending, Source
+from trading.models import Mode, Order, OrderEvent, Pending, Role, Source
 from trading.services import doorbell
 from trading.services.advice import advise
 from tvapp.lib import clock, crash, ids, log
@@ -27,6 +27,7 @@ EDITABLE_FIELDS = ("quantity", "price", "trigger_price", "order_type", "product"
 COPIED = (
     "alert", "signal", "strategy", "account", "instrument", "exchange", "tradingsymbol", "tv_symbol", "side", "reduce_only", "requested_quantity",
     "order_type", "price", "trigger_price", "ref_price", "product", "validity", "simulated", "correlation_id", "owner", "fired_at",
+    "max_slippage_pct", "validity_minutes", "iceberg_legs",
 )  # fmt: skip
 
 
@@ -277,6 +278,8 @@ def resubmit(order: Order, *, actor: str) -> Order:
         raise AppError("ORDER_NOT_ENDED", text, status=409, extra={"status": order.status})
     fields = {name: getattr(order, name) for name in COPIED}
     asked = (order.decision.requested if order.decision else None) or order.quantity  # before a clamp, after a person's correction
+    if order.children.filter(role=Role.SLICE).exists():
+        asked = order.quantity  # the other slices of what was decided on are orders of their own
     fields |= {"quantity": asked, "mode": "MANUAL", "source": Source.RESUBMIT, "copied_from": order, "received_at": clock.now()}
     fields["fired_at"] = None  # its age counts from the person's wish, not from the old alert
     with transaction.atomic(), log.bound(order.correlation_id):

@@ -1,6 +1,7 @@
 """The pages people read: dashboard, queue, orders, an order's story, alerts. What changes something is in actions.py."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 
 from csp.decorators import csp_update
 from django.http import HttpRequest, HttpResponse
@@ -164,10 +165,18 @@ def order_context(request: HttpRequest, order: Order, form: OrderEdit | None = N
         "place": rows.place(order),
         "lots": rows.lots(order, order.quantity),
         "value": waiting.value if waiting else _value(order),
+        **_slices(order),
         "fills": [(fill, fill.quantity * fill.price) for fill in order.fills.all()],
         "live": state not in orderfsm.ENDED,
         **_against_alert(order),
     }
+
+
+def _slices(order: Order) -> dict[str, object]:
+    """The orders it was cut into, with their sums."""
+    found = read.slices(order)
+    total, filled = sum((o.quantity or 0 for o in found), Decimal(0)), sum((o.filled_quantity for o in found), Decimal(0))
+    return {"slices": found, "slices_total": total, "slices_filled": filled}
 
 
 def _tone(state: State) -> tuple[str, str]:
