@@ -315,6 +315,10 @@ class Code(StrEnum):
         "HOLD_ENDED", ROAD, "Hold ended", WAITS, "what held the order back has ended",
         "Check the price, then execute or cancel it.",
     )
+    AMO_FALLBACK = (
+        "AMO_FALLBACK", ROAD, "After-market order", "sent again, once", "the market is closed, so the order goes out as an after-market order (AMO)",
+        "Nothing; it is placed with the next session. The strategy's after-hours setting decides this.",
+    )
     MARKET_CLOSED = (
         "MARKET_CLOSED", ROAD, "Market closed", "refused by the broker", "the broker refused the order because the market is closed",
         "Send it again in the session, or give the strategy an off-hours policy.",

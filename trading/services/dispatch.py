@@ -16,7 +16,7 @@ from django.db.models import F
 
 from brokers import registry
 from brokers.base import Adapter
-from brokers.errors import Ambiguous, AuthExpired, BrokerError, LimitCode, RateLimited, Rejected, Unavailable
+from brokers.errors import Ambiguous, AuthExpired, BrokerError, LimitCode, RateLimited, RejectCode, Rejected, Unavailable
 from brokers.types import Instrument, Kind, OrderKey, OrderRequest, OrderType, PlaceAck, Product, Side, Validity
 from risk.codes import Code
 from risk.models import Decision, RiskLedger, Verdict
@@ -25,7 +25,7 @@ from trading.domain.orderfsm import State
 from trading.models import AttemptKind, AttemptOutcome, Level, Mode, Order, OrderAttempt, Pending
 from trading.selectors import pricing
 from trading.selectors.snapshot import scopes
-from trading.services import advice, connect, halt, health, orders, recover, refusals, slicing, sync, sysevents
+from trading.services import advice, afterhours, connect, halt, health, orders, recover, refusals, slicing, sync, sysevents
 from tvapp.lib import clock, crash, log
 from tvapp.lib.money import plain
 from tvapp.models import DeskSettings
@@ -195,7 +195,8 @@ def _request(order: Order, decision: Decision, offer: pricing.Offer, quantity: D
     return OrderRequest(
         ref=order.tag, instrument=instrument_of(order), side=Side(order.side), quantity=quantity, order_type=OrderType(offer.order_type),
         product=Product(order.product), price=offer.price, trigger_price=offer.trigger_price, validity=Validity(order.validity),
-        ref_price=order.ref_price, reduce_only=order.reduce_only or decision.order_class == "EXIT",
+        ref_price=order.ref_price, reduce_only=order.reduce_only or decision.order_class == "EXIT", amo=order.variety == afterhours.AMO,
+        validity_minutes=order.validity_minutes, iceberg_legs=order.iceberg_legs,
     )  # fmt: skip
 
 
@@ -211,7 +212,8 @@ def instrument_of(order: Order) -> Instrument:
 def _payload(request: OrderRequest) -> dict[str, str]:
     """What is sent, in the words of the order page: the hash covers exactly this."""
     fields = ("ref", "side", "quantity", "order_type", "product", "price", "trigger_price", "validity")
-    values = {name: getattr(request, name) for name in fields}
+    rare = ("amo", "validity_minutes", "iceberg_legs")
+    values = {name: getattr(request, name) for name in fields} | {name: getattr(request, name) or None for name in rare}
     shown = {k: plain(v) if isinstance(v, Decimal) else str(v) for k, v in values.items() if v is not None}
     return {"instrument": request.instrument.key, **shown}
 
@@ -262,8 +264,8 @@ def _record_ack(order: Order, attempt: OrderAttempt, ack: PlaceAck, adapter: Ada
     with transaction.atomic():
         _finish(attempt, AttemptOutcome.ACCEPTED, "", dict(ack.raw or {}))
         _catch_up(order)
-        text = f"{broker} took it as {key.broker_order_id}."
-        orders.move(order, State.SENT, text=text, actor=broker, broker_order_id=key.broker_order_id)
+        text = f"{broker} took it as {key.broker_order_id}{', for the next session' if order.variety == afterhours.AMO else ''}."
+        orders.move(order, State.SENT, text=text, actor=broker, broker_order_id=key.broker_order_id, variety=key.variety or order.variety)
         if report:
             sync.apply_report(order.pk, report, fills, actor=broker)
     crash.point("dispatch.recorded")
@@ -303,7 +305,10 @@ def _record_outcome(order: Order, attempt: OrderAttempt, exc: BrokerError) -> st
     broker, raw = order.account.get_broker_display(), dict(exc.raw or {})
     if isinstance(exc, Rejected):
         _finish(attempt, AttemptOutcome.REFUSED, exc.message, raw)
-        text = f"{broker} refused it: {exc.message}. Nothing is live."
+        closed = exc.code == RejectCode.MARKET_CLOSED
+        if closed and (word := afterhours.instead(order, exc.message)):
+            return word
+        text = f"{broker} refused it: {exc.message.rstrip('.')}. Nothing is live. {afterhours.why_not(order) if closed else ''}".rstrip()
         orders.move(order, State.FAILED, code=exc.code, text=text, actor=broker, broker_message=exc.message[:300])
         return "refused"
     if isinstance(exc, AuthExpired):

@@ -112,6 +112,8 @@ def move(order: Order, to: State, *, text: str, actor: str, code: str = "", data
 
 def _leaving(old: State, to: State) -> dict[str, object]:
     """`starts` counts work that began and never ended: it survives the way back from a sender that died, and nothing else."""
+    if old == State.HELD:  # whatever hour it was meant for has passed
+        return {"starts": 0, "variety": "regular"}
     if old != State.SENDING:
         return {"starts": 0} if to == State.QUEUED else {}
     lease = {"lease_until": None, "lease_process": ""}

@@ -7,8 +7,8 @@ from tvapp.lib import clock
 class Wire:
     """Stands where the adapter of an account stands. `answers` are given (or raised) one per place; then it accepts."""
 
-    def __init__(self, *answers, ack_is_final=False, absence_is_proof=False):
-        self.caps = Capabilities("wire", "BOOK", 20, ack_is_final=ack_is_final, absence_is_proof=absence_is_proof)
+    def __init__(self, *answers, **caps):
+        self.caps = Capabilities("wire", "BOOK", 20, **caps)
         self.answers, self.placed, self.cancelled = list(answers), [], []
         self.book: dict[str, list[OrderReport]] = {}
         self.fills: list[Fill] = []
