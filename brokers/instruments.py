@@ -73,7 +73,8 @@ def load(
     """
     with tempfile.TemporaryFile("w+", newline="", encoding="utf-8", prefix="instruments-") as spool:
         counts, skipped = _spool(instruments, exchange, spool, progress)
-        _check(counts, exchange, clock.trading_day(as_of), force)
+        skipped += getattr(instruments, "malformed", 0)  # what the reader of a file left out itself
+        _check(counts, skipped, exchange, clock.trading_day(as_of), force)
         crash.point("instruments.spooled")
         return _Load(as_of, counts, skipped, progress).run(spool)
 
@@ -130,10 +131,11 @@ def _listed(exchange: str) -> QuerySet[Instrument]:
     return Instrument.objects.filter(exchange=exchange, active=True, provisional=False)
 
 
-def _check(counts: Mapping[str, int], exchange: str, today: date, force: bool) -> None:
+def _check(counts: Mapping[str, int], skipped: int, exchange: str, today: date, force: bool) -> None:
     if not counts:
         place = f" for {exchange}" if exchange else ""
-        raise ListRefused(f"The instrument list{place} is empty. The instruments stay as they were.")
+        fault = f"has {skipped} rows and none makes sense" if skipped else "is empty"
+        raise ListRefused(f"The instrument list{place} {fault}. The instruments stay as they were.")
     for name, count in sorted(counts.items()):
         before = _listed(name).exclude(expiry__lt=today).count()
         if count < before * FEWEST and not force:

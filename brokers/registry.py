@@ -1,14 +1,19 @@
 """The only door to the adapters. One line a broker; its module, and any SDK behind it, is imported at first use."""
 
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from importlib import import_module
 from typing import Any
 
 from brokers.base import Adapter, UnsupportedFeature
 from brokers.models import BrokerAccount
-from brokers.types import Capabilities
+from brokers.types import Capabilities, Instrument
 
 POSTBACKS = {
     "zerodha": "brokers.zerodha.postback:genuine",
+}
+READERS = {
+    "zerodha": "brokers.zerodha.mapping:InstrumentRows",
 }
 ADAPTERS = {
     "paper": "brokers.paper.adapter:PaperAdapter",
@@ -31,6 +36,14 @@ def is_genuine_postback(account: BrokerAccount, body: bytes) -> bool:
     if account.broker not in POSTBACKS:
         return False
     return bool(_load(POSTBACKS[account.broker])(account, body))
+
+
+def read_instruments(broker: str, lines: Iterable[str], as_of: datetime) -> Iterator[Instrument]:
+    """The instruments of a list in this broker's form, one at a time; lines that make no sense are left out. Loads no SDK."""
+    if broker not in READERS:
+        raise UnsupportedFeature(f"There is no instrument list of the broker {broker or '(none)'}")
+    rows: Iterator[Instrument] = _load(READERS[broker])(lines, as_of)
+    return rows
 
 
 def _adapter_class(broker: str) -> type[Adapter]:

@@ -1,6 +1,6 @@
 """What the clusters run: one line each, an id in, a word out."""
 
-from trading.services import books, connect, dispatch, health, housekeeping, quotes, sweeper
+from trading.services import books, connect, dispatch, health, housekeeping, instruments, quotes, sweeper
 
 
 def ring(order_id: int) -> str:
@@ -21,6 +21,10 @@ def end_session(account_id: int) -> str:
 
 def read_quotes(account_id: int) -> str:
     return quotes.read(account_id)
+
+
+def load_instruments(account_id: int | None = None) -> str:
+    return instruments.load_due(account_id)
 
 
 def beat(sent_at: str) -> str:

@@ -22,6 +22,7 @@ from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 
+from brokers.kitesim import instruments
 from risk.models import RiskLedger, TradingState
 from trading.management.commands import sweep
 from trading.models import Alert, Order
@@ -87,7 +88,7 @@ def nobody_listens(settings):
 
 
 # ---------------------------------------------------------------------------- all of them (bench: in test_bench.py)
-TRIED = {"bench", "demo", "docs", "doctor", "kill", "kitesim", "prepare", "prune", "recoverorders", "replayalert", "sweep"}
+TRIED = {"bench", "demo", "docs", "doctor", "kill", "kitesim", "loadinstruments", "prepare", "prune", "recoverorders", "replayalert", "sweep"}
 
 
 def test_it_tries_every_command_there_is():
@@ -328,6 +329,26 @@ def test_kitesim_refuses_a_port_that_is_taken():
 def test_kitesim_refuses_instruments_it_cannot_read(tmp_path):
     with pytest.raises(CommandError, match="nowhere"):
         run("kitesim", "--instruments", str(tmp_path / "nowhere.csv"))
+
+
+# ---------------------------------------------------------------------------- loadinstruments
+def test_loadinstruments_loads_a_file_and_says_what_it_did(db, tmp_path):
+    rows = instruments.standard(clock.trading_day(clock.now()))
+    (tmp_path / "list.csv").write_text(instruments.csv_text(rows))
+    words = ["loadinstruments", "--file", str(tmp_path / "list.csv")]
+    assert run(*words) == f"{len(rows)} instruments in the list: {len(rows)} new, 0 changed, 0 switched off."
+    assert run(*words, "--exchange", "mcx") == "3 instruments in the list: 0 new, 0 changed, 0 switched off."
+    (tmp_path / "list.csv").write_text(instruments.csv_text(rows[:2]))
+    with pytest.raises(CommandError, match="--force"):
+        run(*words)
+    assert "0 switched off" not in run(*words, "--force")
+
+
+@pytest.mark.parametrize(("words", "said"), [([], "no Zerodha account"), (["--account", "nobody"], "no account called nobody"), (["--file", "/nowhere"], "No such file")])
+def test_loadinstruments_refuses_in_one_line(db, words, said):
+    with pytest.raises(CommandError, match=said) as refused:
+        run("loadinstruments", *words)
+    assert "\n" not in str(refused.value)
 
 
 # ---------------------------------------------------------------------------- prepare

@@ -116,7 +116,9 @@ def test_it_keeps_to_its_list_of_schedules(run):
     assert {(s.func, s.schedule_type, s.minutes, s.cluster) for s in model.objects.all()} == {
         ("trading.tasks.sweep_once", "I", 1, "batch"),
         ("trading.tasks.prune", "D", None, "batch"),
+        ("trading.tasks.load_instruments", "I", 15, "batch"),
     }
+    assert model.objects.get(name="instruments").next_run.minute % 15 == 0
     model.objects.filter(name="sweep").update(func="os.system")
     run()
     assert model.objects.get(name="sweep").func == "trading.tasks.sweep_once"

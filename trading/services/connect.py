@@ -161,6 +161,7 @@ def _completed(account_id: int, how: session.Outcome) -> str:
         return "failed"
     sysevents.record("broker", "SESSION_STARTED", how.text, owner=account.owner, data={"account_id": account_id})
     doorbell.ring_sync(account_id)
+    doorbell.ring_instruments(account_id)
     return "connected"
 
 

@@ -39,6 +39,11 @@ def ring_quotes(account_id: int) -> None:
     async_task("trading.tasks.read_quotes", account_id, cluster=BATCH, save=False, task_name=f"prices {account_id}")
 
 
+def ring_instruments(account_id: int) -> None:
+    """Asks for the day's instrument list, if it is not here yet: work for the batch cluster, never for the one that sends orders."""
+    async_task("trading.tasks.load_instruments", account_id, cluster=BATCH, save=False, task_name="instruments")
+
+
 def heartbeat(sent_at: datetime) -> None:
     """One beat through the whole queue: made here, pushed, worked, acknowledged. The watchdog looks at its end."""
     async_task("trading.tasks.beat", sent_at.isoformat(), cluster=ORDERS, save=False, task_name="beat")

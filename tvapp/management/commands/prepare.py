@@ -7,6 +7,7 @@ import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -20,10 +21,12 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, transaction
 
 from tvapp import home
+from tvapp.lib import clock
 
 SCHEDULES = {  # name: (function, kind, minutes); the closed list, brought back to these values at each start
     "sweep": ("trading.tasks.sweep_once", "I", 1),
     "prune": ("trading.tasks.prune", "D", None),
+    "instruments": ("trading.tasks.load_instruments", "I", 15),  # loads once a day, from 08:15 IST on; what failed is tried again
 }
 DEMO = {"demo-auto": "AUTO", "demo-manual": "MANUAL"}
 
@@ -176,10 +179,16 @@ def _schedules() -> None:
         wanted = {"func": func, "schedule_type": kind, "minutes": minutes, "cluster": "batch", "repeats": -1}
         rows = list(model.objects.filter(name=name).order_by("id"))
         if not rows:
-            model.objects.create(name=name, **wanted)
+            model.objects.create(name=name, **wanted, **({"next_run": _quarter()} if minutes == 15 else {}))
         elif any(getattr(rows[0], field) != value for field, value in wanted.items()):
             model.objects.filter(pk=rows[0].pk).update(**wanted)
         model.objects.filter(pk__in=[row.pk for row in rows[1:]]).delete()
+
+
+def _quarter() -> datetime:
+    """The next full quarter of an hour, so that what is due at 08:15 runs at 08:15."""
+    now = clock.now()
+    return now.replace(minute=now.minute - now.minute % 15, second=0, microsecond=0) + timedelta(minutes=15)
 
 
 # ---------------------------------------------------------------------------- the desk's own checks
