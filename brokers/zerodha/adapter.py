@@ -224,10 +224,10 @@ def session_end(issued: datetime) -> datetime:
 
 
 def _login(fresh: Client, kite: Any, request_token: str, secret: str) -> dict[str, str]:
-    """The SDK trips over a body without login_time after it was given the token: then the body itself is read."""
+    """The SDK trips over a body whose login_time is missing or odd after it was given the token: then the body itself is read."""
     try:
         said = kite.generate_session(request_token=request_token, api_secret=secret)
-    except KeyError:
+    except (KeyError, TypeError, ValueError):
         answer = fresh.answer()
         said = answer.envelope().get("data") if answer and answer.status == 200 else None
     finally:

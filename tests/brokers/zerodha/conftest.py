@@ -29,12 +29,14 @@ class Bench:
 
     def __init__(self, running: server.KiteServer):
         self.server, self.url, self.state = running, running.url, running.sim
+        self.http = requests.Session()
+        self.http.trust_env = False
 
     def get(self, path: str):
-        return requests.get(f"{self.url}/_sim/{path}", timeout=5).json()
+        return self.http.get(f"{self.url}/_sim/{path}", timeout=5).json()
 
     def post(self, path: str, **body):
-        answer = requests.post(f"{self.url}/_sim/{path}", json=body, timeout=10)
+        answer = self.http.post(f"{self.url}/_sim/{path}", json=body, timeout=10)
         return {"http": answer.status_code, **answer.json()}
 
     def price(self, key: str, price, **more):
@@ -58,7 +60,7 @@ class Bench:
         token = self.request_token(api_key)
         checksum = hashlib.sha256(f"{api_key}{token}{secret}".encode()).hexdigest()
         form = {"api_key": api_key, "request_token": token, "checksum": checksum}
-        return requests.post(f"{self.url}/session/token", data=form, timeout=5).json()["data"]["access_token"]
+        return self.http.post(f"{self.url}/session/token", data=form, timeout=5).json()["data"]["access_token"]
 
 
 def listed():
@@ -74,7 +76,9 @@ def sim(settings):
     with server.running(sim=Simulator(rows=listed(), redirect_url="http://127.0.0.1:1/callback")) as running:
         settings.KITE_ROOT_URL = running.url
         settings.KITE_LOGIN_URL = f"{running.url}/connect/login"
-        yield Bench(running)
+        bench = Bench(running)
+        yield bench
+        bench.http.close()
 
 
 def make_account(owner, name: str = "kite", api_key: str = "simkey", **more) -> BrokerAccount:
