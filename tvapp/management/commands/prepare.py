@@ -1,4 +1,5 @@
-"""`manage.py prepare`: everything between the packages and a desk that can start. Running it again, or twice at once, changes nothing."""
+"""`manage.py prepare`: everything between the packages and a desk that can start. Running it again, or twice at once, changes nothing but
+that accounts at real brokers are compared with their books once more."""
 
 import fcntl
 import hashlib
@@ -43,6 +44,7 @@ class Command(BaseCommand):
             _roles()
             password = _people()
             _schedules()
+            _brokers()
         if password:
             self.stdout.write(f"First admin: {_username()} / {password}")
 
@@ -189,6 +191,14 @@ def _quarter() -> datetime:
     """The next full quarter of an hour, so that what is due at 08:15 runs at 08:15."""
     now = clock.now()
     return now.replace(minute=now.minute - now.minute % 15, second=0, microsecond=0) + timedelta(minutes=15)
+
+
+def _brokers() -> None:
+    """A desk that starts does not know what happened at its brokers: their books are compared before anything is sent."""
+    from trading.services import books, schedules
+
+    books.shut_gates()
+    schedules.keep()
 
 
 # ---------------------------------------------------------------------------- the desk's own checks
