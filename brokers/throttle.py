@@ -15,12 +15,13 @@ from django.db.models import F, Q
 from brokers import registry
 from brokers.errors import LimitCode, RateLimited
 from brokers.models import BrokerAccount, RateBucket
-from tvapp.lib import clock
+from tvapp.lib import clock, crash
 
 logger = logging.getLogger("brokers.throttle")
 DAY_S = 86400
 SHARE = Decimal("0.8")  # of what the broker allows
 ENTRIES = Decimal("0.8")  # of that: the rest is kept for cancels and exits
+LATE = 3  # windows: one that another process began is not ended by a process whose look at the clock is this old
 FIRST_WAIT_S, LONGEST_WAIT_S, CALM_S = 1.0, 60.0, 120.0
 
 
@@ -29,12 +30,13 @@ def acquire(account: BrokerAccount, kind: str, *, closing: bool = False) -> None
 
     `closing`: a cancel or an exit; it may use the part of the order budget that entries must leave. Call it outside of any transaction.
     """
-    now = clock.now()
     with transaction.atomic():
+        now = clock.now()  # after the wait for SQLite's one writer, which may take longer than a window
         for window, rate in sorted(rates(account, kind)):
             most = budget(rate, whole=closing or kind != "order")
             if not _take(account, kind, Window(window, most, max(1, _scaled(rate)), closing), now):
                 raise _refusal(account, kind, window, most, now)
+    crash.point("throttle.taken")
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,12 @@ def _take(account: BrokerAccount, kind: str, window: Window, now: datetime) -> b
     free = bucket.filter(window.open(now))
     for _ in range(2):  # another process may turn the window between two of our steps
         room = Q() if before is None else Q(previous__lt=before - F("used"))
-        if free.filter(room, slot=slot, used__lt=window.most).update(used=F("used") + 1):
+        if free.filter(room, slot__range=(slot, slot + LATE), used__lt=window.most).update(used=F("used") + 1):
             return True
         room = Q() if before is None else Q(used__lt=before)
         if free.filter(room, slot=slot - 1).update(slot=slot, previous=F("used"), used=1):
             return True
-        if free.exclude(slot__in=(slot - 1, slot)).update(slot=slot, previous=0, used=1):
+        if free.exclude(slot__range=(slot - 1, slot + LATE)).update(slot=slot, previous=0, used=1):
             return True
         if bucket.exists():
             return False
