@@ -2,6 +2,8 @@
 
 import os
 import runpy
+import subprocess
+import sys
 
 import pytest
 
@@ -50,3 +52,18 @@ def test_it_gives_up_on_a_locked_database_before_tradingview_does(monkeypatch, g
     monkeypatch.setenv("TVAPP_DB_WAIT", given or "")
     assert callable(runpy.run_module("tvapp.wsgi")["application"])
     assert os.environ["TVAPP_DB_WAIT"] == used
+
+
+def test_it_never_loads_a_brokers_client_or_an_event_loop(place):
+    """Every page, every address, and what each broker can do; the client's import alone would cost 25 MB and start a reactor."""
+    code = """
+import sys
+from tvapp.wsgi import application
+from django.urls import get_resolver
+get_resolver().url_patterns
+from brokers import registry
+[registry.caps_for(name) for name in registry.ADAPTERS]
+print(sorted({"kiteconnect", "twisted", "autobahn"} & set(sys.modules)))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], env={**os.environ}, capture_output=True, text=True, timeout=120, check=True)
+    assert ended.stdout.strip() == "[]"
