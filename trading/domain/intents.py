@@ -6,9 +6,11 @@ from enum import StrEnum
 
 from tvapp.lib.money import floor_to, plain
 
+from . import brackets
+from .brackets import Brackets
 from .pricing import PRICED, TRIGGERED, snap
-from .signal import Bracket, Signal
-from .types import Action, BracketKind, Effect, Intent, OrderSide, OrderType, QuantityUnit, SizingMethod, Validity
+from .signal import Signal
+from .types import Action, Effect, Intent, OrderSide, OrderType, QuantityUnit, SizingMethod, Validity
 
 ZERO = Decimal(0)
 MOST = Decimal(10) ** 13  # a column holds ten times as much
@@ -66,6 +68,7 @@ class Plan:
     product: str = ""
     validity: str = Validity.DAY
     ref_price: Decimal | None = None
+    brackets: Brackets = Brackets()  # noqa: RUF009 - immutable
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -117,7 +120,7 @@ def plan(
     if position is not None:
         _cross_check(signal, position, change, found)
     order_type, price, trigger = _prices(signal, change.side, tick, defaults, found)
-    _brackets(signal, change.reduce_only, order_type, found)
+    follow = _brackets(signal, change, (price, trigger), tick, found)
     return Plan(
         PlanAction.ORDER,
         side=change.side,
@@ -129,6 +132,7 @@ def plan(
         product=_product(signal, defaults, found),
         validity=signal.validity or Validity.DAY,
         ref_price=signal.ref_price or signal.limit_price,
+        brackets=follow,
         reasons=tuple(found.reasons),
         notes=tuple(found.notes),
     )
@@ -336,20 +340,20 @@ def _prices(
     return order_type, snapped.price, snapped.trigger_price
 
 
-def _brackets(signal: Signal, reduce_only: bool, order_type: str, found: _Findings) -> None:
-    """An order that came with a stop or target never goes without it; an exit needs none."""
-    if order_type == OrderType.TRAILING:
-        found.wait(WaitReason.BRACKET_UNSUPPORTED, "The alert asks for a trailing stop, which the desk does not place.")
-        return
-    given = [f"{name} {_worded(bracket)}" for name, bracket in (("stop", signal.stop_loss), ("target", signal.take_profit)) if bracket]
-    if given and not reduce_only:
-        note = f"The alert carries a {' and a '.join(given)}, which the desk does not place; the order waits rather than go without."
-        found.wait(WaitReason.BRACKET_UNSUPPORTED, note)
-
-
-def _worded(bracket: Bracket) -> str:
-    unit = {BracketKind.PRICE: "at {}", BracketKind.PCT: "of {} %", BracketKind.POINTS: "of {} points"}[bracket.kind]
-    return unit.format(plain(bracket.value))
+def _brackets(
+    signal: Signal, change: _Change, prices: tuple[Decimal | None, Decimal | None], tick: Decimal | None, found: _Findings
+) -> Brackets:
+    """The stop and target that will follow its fills. An order whose own cannot be placed waits: it never goes without. An exit needs none."""
+    asked = brackets.of(signal)
+    if change.reduce_only:
+        asked = Brackets(trailing_order=asked.trailing_order)
+    if not asked:
+        return asked
+    reference = next((p for p in (*prices, signal.ref_price) if p), None)
+    fault = brackets.fault(asked, str(change.side or OrderSide.BUY), reference, tick)
+    if fault:
+        found.wait(WaitReason.BRACKET_UNSUPPORTED, f"{fault} The order waits rather than go without.")
+    return asked
 
 
 def _product(signal: Signal, defaults: Defaults, found: _Findings) -> str:

@@ -16,7 +16,7 @@ from brokers.models import Quote as QuoteRow
 from risk import types as risk
 from risk.models import RiskSettings, Scope, TradingMode, TradingState
 from trading.domain import orderfsm
-from trading.models import Order, Position, Strategy
+from trading.models import Order, Position, Source, Strategy
 from trading.selectors import pricing
 from tvapp.models import DeskSettings
 
@@ -111,12 +111,29 @@ def _instrument(order: Order, now: datetime) -> risk.InstrumentFacts:
 
 def _position(order: Order, others, now: datetime) -> risk.PositionFacts:
     # the working orders first: one that fills between the two reads then counts twice, and an exit is cut too much rather than too little
-    working = list(others.values_list("side", "quantity", "filled_quantity"))
+    working = _rests(order, others)
     mine = Position.objects.filter(account_id=order.account_id, instrument_id=order.instrument_id, product=order.product)
     net = sum(mine.values_list("quantity", flat=True), Decimal(0))  # summed here: SQLite adds in floating point
     against = "SELL" if net > 0 else "BUY"
-    closing = sum((quantity - filled for side, quantity, filled in working if net and side == against), Decimal(0))
+    closing = sum((rest for side, rest in working if net and side == against), Decimal(0))
     return risk.PositionFacts(net=net, sellable=max(net, Decimal(0)), closing=closing, as_of=now)
+
+
+def _rests(order: Order, others) -> list[tuple[str, Decimal]]:
+    """Side and unfilled rest of each other order. Exits that cancel each other count once, and those of the order's own pair not at all.
+
+    Resting exits of the order's own strategy make room before it leaves (`services.brackets.may_leave`): it is not cut for them.
+    """
+    fields = ("side", "quantity", "filled_quantity", "source", "status", "strategy_id", "parent_id", "covered")
+    rests, pairs = [], {}
+    for side, quantity, filled, source, status, strategy, parent, covered in others.values_list(*fields):
+        rest = (quantity or Decimal(0)) - filled
+        mine = (parent, covered) == (order.parent_id, order.covered) if order.source == Source.BRACKET else strategy == order.strategy_id
+        if source != Source.BRACKET:
+            rests.append((side, rest))
+        elif not mine or (order.source != Source.BRACKET and status in orderfsm.MAYBE_LIVE):
+            pairs[parent, covered] = max((side, rest), pairs.get((parent, covered), (side, rest)))
+    return rests + list(pairs.values())
 
 
 def _orders(others, now: datetime) -> risk.OrdersFacts:

@@ -25,7 +25,7 @@ from trading.domain.orderfsm import State
 from trading.models import AttemptKind, AttemptOutcome, Level, Mode, Order, OrderAttempt, Pending
 from trading.selectors import pricing
 from trading.selectors.snapshot import scopes
-from trading.services import advice, afterhours, connect, halt, health, orders, recover, refusals, slicing, sync, sysevents
+from trading.services import advice, afterhours, brackets, changes, connect, halt, health, orders, recover, refusals, slicing, sync, sysevents
 from tvapp.lib import clock, crash, log
 from tvapp.lib.money import plain
 from tvapp.models import DeskSettings
@@ -46,6 +46,8 @@ def work(order_id: int) -> str:
             return _work_queued(order)
         if order.status in orderfsm.LIVE and order.pending_action == Pending.CANCEL:
             return _work_cancel(_read(order_id))
+        if order.status in orderfsm.LIVE and order.pending_action == Pending.MODIFY:
+            return changes.work(_read(order_id))
         if order.status == State.UNKNOWN:
             return recover.look(_read(order_id))
         return "nothing"
@@ -101,6 +103,8 @@ def claim(order_id: int) -> Claimed | None:
         _bump(scopes(key))
         order = _read(order_id)  # behind the ledgers, so that what a parallel claim reserved is visible
         if order is None or order.status != State.QUEUED or _disk_low(order):
+            return None
+        if not brackets.may_leave(order):
             return None
         offer = pricing.offer(order, clock.now())
         decision = advice.decide(order, offer)

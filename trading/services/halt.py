@@ -4,13 +4,14 @@ from brokers.models import BrokerAccount
 from risk.models import TradingMode, TradingState
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
-from trading.models import Level, Order
+from trading.models import Level, Order, Role
 from trading.selectors.snapshot import scopes, state_of
 from trading.services import orders, sysevents
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 
 TRIES = 5
+PROTECTIVE = (Role.STOP, Role.TRAIL, Role.OCO)  # what guards a position stays when everything else is cancelled
 
 
 def scope_key(scope: str, account_id: int | None = None, strategy_id: int | None = None) -> str:
@@ -61,7 +62,7 @@ def _park(key: str, actor: str) -> int:
 
 
 def _cancel_open(key: str, actor: str) -> int:
-    live = list(_orders_of(key).filter(status__in=orderfsm.LIVE).values_list("pk", flat=True))
+    live = list(_orders_of(key).filter(status__in=orderfsm.LIVE).exclude(role__in=PROTECTIVE).values_list("pk", flat=True))
     return sum(_cancel_one(pk, actor) for pk in live)
 
 

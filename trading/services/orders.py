@@ -15,6 +15,7 @@ from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.domain.pricing import snap
 from trading.models import Mode, Order, OrderEvent, Pending, Role, Source
+from trading.selectors import brackets
 from trading.services import doorbell
 from trading.services.advice import advise
 from tvapp.lib import clock, crash, ids, log
@@ -23,6 +24,7 @@ from tvapp.lib.money import plain
 
 logger = logging.getLogger("tvapp.orders")
 
+CHANGEABLE = ("quantity", "price", "trigger_price")
 EDITABLE_FIELDS = ("quantity", "price", "trigger_price", "order_type", "product")
 COPIED = (
     "alert", "signal", "strategy", "account", "instrument", "exchange", "tradingsymbol", "tv_symbol", "side", "reduce_only", "requested_quantity",
@@ -182,6 +184,8 @@ def approve(order: Order, *, actor: str, version: int | None = None, quantity: D
     _check_version(order, version)
     if order.instrument_id is None or order.quantity is None:
         raise AppError(order.status_reason or "NOT_EXECUTABLE", f"It cannot be executed: {order.why}", status=422)
+    if unguarded := brackets.fault(order):
+        raise AppError("BRACKET_UNSUPPORTED", f"It cannot be executed: {unguarded}", status=422)
     decision = advise(order)
     if decision.verdict in (Verdict.REJECT, Verdict.DEFER):
         raise AppError("RISK_ADVISORY_REJECT", decision.sentence, status=422, extra={"code": decision.code, "findings": decision.findings})
@@ -216,6 +220,26 @@ def _ask_cancel(order: Order, actor: str, data: Mapping) -> Order:
         text = f"{actor} asked to cancel. The order stays live until the broker says otherwise."
         if not note(order, "CANCEL_ASKED", text, actor=actor, data=data, pending_action=Pending.CANCEL):
             raise _lost_cancel(order)
+        doorbell.ring(order.pk)
+    return order
+
+
+def ask_change(order: Order, changes: Mapping[str, Decimal], *, actor: str) -> Order:
+    """Wants other values of a live order: `quantity`, `price`, `trigger_price`. It keeps its old ones until the broker shows the new.
+
+    AppError when it is not live, when something else was asked of the broker before, or when somebody was first.
+    """
+    if order.status not in orderfsm.LIVE or order.pending_action:
+        raise AppError("ORDER_IN_FLIGHT", "The order is not resting, or something else was asked of the broker. Try again in a second.", status=409)
+    real = {name: value for name, value in changes.items() if name in CHANGEABLE and getattr(order, name) != value}
+    if not real:
+        return order
+    said = ", ".join(f"{_label(name)} {_show(getattr(order, name))} to {_show(value)}" for name, value in real.items())
+    with transaction.atomic():
+        text = f"{actor} asked the broker to change {said}. The old values count until the broker shows the new ones."
+        asked = {name: plain(value) for name, value in real.items()}
+        if not note(order, "CHANGE_ASKED", text, actor=actor, pending_action=Pending.MODIFY, pending_changes=asked):
+            raise AppError("ORDER_IN_FLIGHT", "The order changed meanwhile. Look at it again, then decide.", status=409)
         doorbell.ring(order.pk)
     return order
 

@@ -1,12 +1,13 @@
 """From a signal to an order: which instrument, how much, and whether a person has to look first. Runs inside ingest's transaction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import ROUND_FLOOR, Decimal
 
 from brokers.models import BrokerAccount, Instrument
 from risk.codes import WAITS, Code
+from trading.domain import brackets as domain_brackets
 from trading.domain import intents, orderfsm
 from trading.domain import signal as signals
 from trading.domain.orderfsm import State
@@ -14,8 +15,8 @@ from trading.domain.signal import Signal as Parsed
 from trading.domain.types import Intent, SizingMethod
 from trading.domain.types import OrderType as SignalType
 from trading.domain.types import Product as SignalProduct
-from trading.models import Alert, Level, Mode, OnDrift, Order, Position, Product, Signal, Strategy
-from trading.selectors import instruments
+from trading.models import Alert, Level, Mode, OnDrift, Order, Position, Product, Signal, Source, Strategy
+from trading.selectors import brackets, instruments
 from trading.services import orders, positions, sysevents
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
@@ -78,7 +79,18 @@ def place(row: Signal, parsed: Parsed, alert: Alert, account: BrokerAccount, pro
         return _cancel(case)
     if plan.action == intents.PlanAction.NO_ACTION:
         return Routed(None, True, "NO_ACTION", sentence("NO_ACTION"))
-    return _order(case, plan)
+    return _order(case, _guarded(case, plan))
+
+
+def _guarded(case: Case, plan: intents.Plan) -> intents.Plan:
+    """The plan, told to wait when the account's broker cannot keep the stop and target it came with."""
+    if not plan.brackets or intents.WaitReason.BRACKET_UNSUPPORTED in plan.reasons or case.found.instrument is None:
+        return plan
+    fault = brackets.fault(Order(**_fields(case, plan)))
+    if not fault:
+        return plan
+    reasons, note = (*plan.reasons, intents.WaitReason.BRACKET_UNSUPPORTED.value), f"{fault} The order waits rather than go without."
+    return replace(plan, reasons=reasons, notes=(*plan.notes, note))
 
 
 def _case(row: Signal, parsed: Parsed, alert: Alert, account: BrokerAccount, problem: str, today: date) -> Case:
@@ -170,8 +182,9 @@ def _position(strategy: Strategy | None, account: BrokerAccount, instrument: Ins
     book = positions.book_of(strategy.pk if strategy else None)
     held = Position.objects.filter(**key, book=book).values_list("quantity", flat=True).first() or Decimal(0)
     working = [State.QUEUED, *orderfsm.MAYBE_LIVE, *orderfsm.LIVE]
-    live = Order.objects.filter(**key, strategy=strategy, status__in=working).values_list("side", "quantity", "filled_quantity")
-    return held + sum(((q - f) * (1 if side == "BUY" else -1) for side, q, f in live if q is not None), Decimal(0))
+    live = Order.objects.filter(**key, strategy=strategy, status__in=working).exclude(source=Source.BRACKET)  # of a pair one fills, and only perhaps
+    rests = live.values_list("side", "quantity", "filled_quantity")
+    return held + sum(((q - f) * (1 if side == "BUY" else -1) for side, q, f in rests if q is not None), Decimal(0))
 
 
 def _order(case: Case, plan: intents.Plan) -> Routed:
@@ -202,6 +215,7 @@ def _fields(case: Case, plan: intents.Plan) -> dict[str, object]:
         "validity": str(plan.validity or "DAY"), "simulated": case.account.environment != "LIVE", "correlation_id": case.alert.correlation_id,
         "max_slippage_pct": _slippage(case),
         "fired_at": case.parsed.fired_at, "received_at": case.alert.received_at, "max_age_s": _max_age(case),
+        "brackets": domain_brackets.to_data(plan.brackets),
     }  # fmt: skip
 
 
@@ -303,6 +317,7 @@ def _warn(case: Case, order: Order, reasons: Sequence[str]) -> None:
 
 def _cancel(case: Case) -> Routed:
     rows = Order.objects.filter(strategy=case.strategy, account=case.account, instrument=case.found.instrument).exclude(strategy=None)
-    for order in rows.filter(status__in=[*orderfsm.CANCEL_HERE, *orderfsm.LIVE]).select_related("account"):
+    working = rows.filter(status__in=[*orderfsm.CANCEL_HERE, *orderfsm.LIVE]).exclude(source=Source.BRACKET)  # what guards a position stays
+    for order in working.select_related("account"):
         orders.cancel(order, actor=case.strategy.name)
     return Routed(None, True, "CANCEL_DONE", sentence("CANCEL_DONE"))

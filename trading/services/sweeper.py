@@ -8,9 +8,9 @@ from django.db.models import F
 from risk.models import Verdict
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
-from trading.models import Mode, Order, Pending
+from trading.models import Mode, Order
 from trading.selectors.snapshot import scopes, state_of
-from trading.services import advice, connect, doorbell, health, hints, orders, polling, recover, schedules
+from trading.services import advice, brackets, connect, doorbell, health, hints, orders, polling, recover, schedules
 from tvapp.lib import clock
 from tvapp.models import DeskSettings, Heartbeat
 
@@ -30,6 +30,7 @@ def sweep() -> str:
     steps = {"sessions": connect.sweep, "rung": _ring_queued}
     steps |= {"resumed": _resume_held, "stale": _end_old_waiting, "cancels": _ring_cancels, "synced": polling.ring_due, "schedules": _keep_schedules}
     steps |= {"hinted": hints.ring_wanted}
+    steps |= {"exits": brackets.sweep}
     done = {name: step() for name, step in steps.items()} | recover.recover_all()
     _beat()
     return " ".join(f"{name}={count}" for name, count in done.items() if count) or "quiet"
@@ -50,9 +51,9 @@ def _ring_queued() -> int:
 
 
 def _ring_cancels() -> int:
-    """A cancel that was asked for and not worked (its bell was lost) is asked for again."""
+    """A cancel or change that was asked for and not worked (its bell was lost) is asked for again."""
     since = clock.now() - clock.seconds(RING_AFTER_S)
-    rows = Order.objects.filter(pending_action=Pending.CANCEL, status__in=orderfsm.LIVE, updated_at__lt=since).exclude(rung_at__gt=since)
+    rows = Order.objects.exclude(pending_action="").filter(status__in=orderfsm.LIVE, updated_at__lt=since).exclude(rung_at__gt=since)
     ids = list(rows.values_list("id", flat=True)[:MOST])
     for order_id in ids:
         Order.objects.filter(pk=order_id).update(rung_at=clock.now())

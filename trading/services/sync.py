@@ -14,7 +14,7 @@ from brokers.types import OrderKey, OrderReport, Status
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Fill, Level, Order, OrderType, Pending
-from trading.services import orders, positions, sysevents
+from trading.services import brackets, orders, positions, sysevents
 from tvapp.lib import clock, crash
 from tvapp.lib.money import plain, rupees
 
@@ -78,10 +78,12 @@ def apply_report(order_id: int, report: OrderReport, fills: Iterable[BrokerFill]
         if target is not None:
             text = said + _sentence(order, target, filled, average, report)
             changed = orders.move(order, target, text=text, actor=actor, code=_code(target), data=_data(new), **facts)
+            brackets.after(order, filled=bool(new))
             return changed
         if new:
             text = f"{said}Filled {plain(filled)} of {plain(order.quantity)} so far, average {rupees(average)}."
             changed = orders.note(order, "FILL", text, actor=actor, data=_data(new), **facts)
+            brackets.after(order, filled=True)
             return changed
         if said:
             return orders.note(order, "CHANGED", said.strip(), actor=actor, **facts)

@@ -401,13 +401,12 @@ def test_it_takes_the_product_from_whom_the_strategy_trusts(given, from_signal, 
 
 def test_it_never_lets_an_order_go_without_its_stop():
     stop, goal = Bracket(BracketKind.PRICE, D(95)), Bracket(BracketKind.PCT, D("1.5"))
-    found = planned(delta(BUY, 1, stop_loss=stop, take_profit=goal))
-    assert (found.quantity, found.reasons) == (1, ("BRACKET_UNSUPPORTED",))
-    assert found.notes == (
-        "The alert carries a stop at 95 and a target of 1.5 %, which the desk does not place; the order waits rather than go without.",
-    )
-    points = planned(delta(BUY, 1, take_profit=Bracket(BracketKind.POINTS, D(20))))
-    assert "a target of 20 points," in points.notes[0]
+    found = planned(delta(BUY, 1, stop_loss=stop, take_profit=goal, ref_price=D(100)))
+    assert (found.quantity, found.reasons) == (1, ())
+    assert (found.brackets.stop, found.brackets.target) == (stop, goal)
+    wrong = planned(delta(BUY, 1, stop_loss=stop, ref_price=D(90)))
+    assert wrong.reasons == ("BRACKET_UNSUPPORTED",)
+    assert wrong.notes == ("The stop of a BUY must be below its price 90, not at 95. The order waits rather than go without.",)
 
 
 def test_it_lets_an_exit_go_without_a_stop():

@@ -111,6 +111,12 @@ def bracket(fields: Fields, *names: str) -> Bracket | None:
     return Bracket(BracketKind.PRICE, positive(number_of(value, path), path, "BAD_PRICE"))
 
 
+def trail(fields: Fields) -> Bracket | None:
+    """The distance of a trailing stop: a number is points, `1%` a percentage, an object one of percent, points."""
+    found = bracket(fields, "trail", "trailing_stop")
+    return Bracket(BracketKind.POINTS, found.value) if found and found.kind is BracketKind.PRICE else found
+
+
 def _bracket_object(value: Mapping[str, object], path: str) -> Bracket:
     for name, kind in (("price", BracketKind.PRICE), ("percent", BracketKind.PCT), ("points", BracketKind.POINTS)):
         if value.get(name) is not None:
@@ -204,6 +210,7 @@ def base(name: str, fields: Fields, context: Context) -> Signal:
         validity=fields.word(Validity, {}, "BAD_VALIDITY", "validity"),
         stop_loss=bracket(fields, "stop_loss"),
         take_profit=bracket(fields, "take_profit"),
+        trail=trail(fields),
         max_slippage_pct=fields.percent("max_slippage_pct"),
         max_age_s=fields.seconds("max_age_s"),
         received_at=context.received_at,

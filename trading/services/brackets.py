@@ -1,0 +1,288 @@
+"""Stops and targets: for each filled part of an entry a linked pair of exits on the same road, of which one cancels the other.
+
+The exits are made in the transaction that stores the fills, or found missing by the sweeper: `Order.covered` says how much has its pair.
+What the exits of a strategy may still close is never more than what it holds: `settle` cancels and cuts them after every fill.
+"""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from decimal import Decimal
+
+from django.db import transaction
+from django.db.models import F
+
+from trading.domain import brackets as domain
+from trading.domain import orderfsm
+from trading.domain.orderfsm import State
+from trading.models import Fill, Level, Mode, Order, OrderEvent, Role, Source
+from trading.selectors import brackets as read
+from trading.selectors.brackets import Pair
+from trading.services import doorbell, orders, sysevents
+from tvapp.lib import clock, crash
+from tvapp.lib.errors import AppError
+from tvapp.lib.money import ZERO, plain, rupees
+
+ACTOR = "brackets"
+FOR_EVER_S = 7 * 86400  # a stop does not grow old as an alert does
+AGAIN_S = 1
+PATIENCE_S = 30
+ALARM_AFTER_S = 5
+LOOK_BACK = timedelta(days=2)
+FILLED = [State.PARTIAL, State.COMPLETE, State.CANCELLED, State.EXPIRED]
+STANDING = [State.HELD, State.WAITING]  # not sent, and not sure to go by themselves
+COPIED = (
+    "owner", "alert", "strategy", "account", "instrument", "exchange", "tradingsymbol", "tv_symbol", "product", "simulated", "correlation_id",
+)  # fmt: skip
+
+
+# --- made with the fill -----------------------------------------------------------------------------------------
+
+
+def after(order: Order, *, filled: bool) -> None:
+    """What a report means for exits, in the transaction that stored it. A failure here never costs the fill: the sweeper mends it."""
+    if filled:
+        orders.guarded(order, _follow_fill)
+    if order.source == Source.BRACKET and order.status in orderfsm.ENDED:
+        _wake(order)
+
+
+def _follow_fill(order: Order) -> None:
+    with transaction.atomic():
+        follow(order.pk)
+        settle(order)
+
+
+def follow(order_id: int) -> int:
+    """Makes the exits for what was filled since the last time, once whatever calls it. Returns how many orders were made."""
+    with transaction.atomic():
+        entry = Order.objects.select_for_update(of=("self",)).select_related("account", "instrument", "parent").get(pk=order_id)
+        asked = _asked(entry)
+        start, end = entry.covered, entry.filled_quantity
+        if not asked or end <= start:
+            return 0
+        Order.objects.filter(pk=entry.pk).update(covered=end)
+        quantity = min(end - start, _unguarded(entry))
+        if quantity <= 0:
+            return 0  # what was filled closed a position of the other side: there is nothing to guard
+        fills = list(Fill.objects.filter(order=entry).order_by("id").values_list("quantity", "price"))
+        made = _make(entry, asked, quantity, domain.price_between(fills, start, end), end)
+        crash.point("brackets.made")
+        return made
+
+
+def _asked(entry: Order) -> domain.Brackets | None:
+    """What follows the fills of this order. A slice follows the order it was cut from, which is itself the first one."""
+    if entry.role == Role.SLICE and entry.parent:
+        return domain.from_data(entry.parent.brackets)
+    if not entry.brackets or entry.reduce_only or entry.role:
+        return None
+    return domain.from_data(entry.brackets)
+
+
+def _unguarded(entry: Order) -> Decimal:
+    """What the strategy holds on the entry's side and no exit guards yet."""
+    side = _other(entry.side)
+    return max(read.held(entry, side) - sum((pair.left for pair in read.pairs_of(entry, side)), ZERO), ZERO)
+
+
+def _other(side: str) -> str:
+    return "SELL" if side == "BUY" else "BUY"
+
+
+def _make(entry: Order, asked: domain.Brackets, quantity: Decimal, price: Decimal, end: Decimal) -> int:
+    tick = entry.instrument.tick or Decimal("0.05")
+    levels = domain.levels(asked, entry.side, price, tick)
+    made = [_create(entry, role, quantity, price, end, **values) for role, values in _exits(entry, asked, levels, tick)]
+    said = ", ".join(f"{Role(child.role).label.lower()} {_at(child)}" for child in made)
+    entry.refresh_from_db(fields=["version", "status"])
+    text = f"{plain(quantity)} filled at {rupees(price)} {'is' if quantity == 1 else 'are'} guarded: {said}."
+    orders.note(entry, "EXITS_MADE", text, actor=ACTOR, data={"exits": [child.pk for child in made]})
+    return len(made)
+
+
+def _exits(entry: Order, asked: domain.Brackets, levels: domain.Levels, tick: Decimal) -> Iterable[tuple[Role, dict[str, object]]]:
+    """Role and prices of each exit. The stop comes first: it is what must not be missing."""
+    if read.way_of(entry, asked) == read.GTT:
+        yield _as_gtt(entry, levels, tick)
+        return
+    if levels.stop is not None:
+        trail = {"brackets": domain.to_data(domain.Brackets(trail=asked.trail))} if asked.trail else {}
+        yield Role.TRAIL if trail else Role.STOP, {"order_type": "SL_M", "trigger_price": levels.stop, **trail}
+    if levels.target is not None:
+        yield Role.TARGET, {"order_type": "LIMIT", "price": levels.target}
+
+
+def _as_gtt(entry: Order, levels: domain.Levels, tick: Decimal) -> tuple[Role, dict[str, object]]:
+    """One trigger at the broker for both. Its price is the target's; the stop's limit is worked out when it is placed."""
+    facts = {"order_type": "LIMIT", "gtt": True}
+    if levels.stop is None:
+        return Role.TARGET, {**facts, "price": levels.target, "trigger_price": levels.target}
+    if levels.target is None:
+        return Role.STOP, {**facts, "price": domain.stop_limit(entry.side, levels.stop, tick), "trigger_price": levels.stop}
+    return Role.OCO, {**facts, "price": levels.target, "trigger_price": levels.stop}
+
+
+def _create(entry: Order, role: Role, quantity: Decimal, fill_price: Decimal, end: Decimal, **values: object) -> Order:
+    fields = {name: getattr(entry, name) for name in COPIED}
+    fields |= {
+        "parent": entry, "role": role, "source": Source.BRACKET, "covered": end, "mode": Mode.AUTO, "reduce_only": True,
+        "side": _other(entry.side), "requested_quantity": quantity, "quantity": quantity, "ref_price": round(fill_price, 8),
+        "max_age_s": FOR_EVER_S, "received_at": clock.now(), **values,
+    }  # fmt: skip
+    text = f"{Role(role).label} for the {plain(quantity)} of order {entry.pk} that filled at {rupees(fill_price)}; released with its entry."
+    return orders.create(State.QUEUED, text=text, actor=ACTOR, **fields)
+
+
+def _at(child: Order) -> str:
+    trigger = f"trigger {rupees(child.trigger_price)}" if child.trigger_price else ""
+    return trigger if child.order_type == "SL_M" else " ".join(p for p in (trigger, f"limit {rupees(child.price)}") if p)
+
+
+# --- never more than is held ------------------------------------------------------------------------------------
+
+
+def settle(order: Order) -> None:
+    """Cancels and cuts the exits of the order's book, so that together they close no more than it holds. Safe to repeat."""
+    for side in ("BUY", "SELL"):
+        _fit(read.pairs_of(order, side), read.held(order, side))
+
+
+def _fit(pairs: list[Pair], held: Decimal) -> int:
+    """How many exits had to be cancelled or cut to fit `held`. What may be live without an answer cannot be cut, so it counts first."""
+    cuts = 0
+    for pair, room in zip(pairs, domain.shares([pair.left for pair in pairs], held), strict=True):
+        for child in pair.exits:
+            if read.rest(child) > room and child.status not in orderfsm.MAYBE_LIVE:
+                _cut(child, room)
+                cuts += 1
+    return cuts
+
+
+def _cut(child: Order, room: Decimal) -> None:
+    """One exit down to `room`. Somebody else being first does not matter: the sweeper settles again."""
+    try:
+        if room <= 0:
+            orders.cancel(child, actor=ACTOR)
+        elif child.status in orderfsm.CANCEL_HERE:
+            text = f"Cut to {plain(room)}: that is what is left to close."
+            orders.note(child, "REDUCED", text, actor=ACTOR, quantity=child.filled_quantity + room)
+        elif child.status in orderfsm.LIVE:
+            orders.ask_change(child, {"quantity": child.filled_quantity + room}, actor=ACTOR)
+    except AppError:
+        return
+
+
+# --- before an order leaves -------------------------------------------------------------------------------------
+
+
+def may_leave(order: Order) -> bool:
+    """Whether a QUEUED order may be claimed now; inside the claim's transaction.
+
+    An entry whose stop cannot be placed goes back to waiting. An order that closes what exits guard lets them make room first: otherwise both
+    could fill, and the position would turn around.
+    """
+    if order.source == Source.BRACKET:
+        return True
+    fault = read.fault(order)
+    if fault:
+        text = f"{fault} The order waits rather than go without."
+        orders.move(order, State.WAITING, code="BRACKET_UNSUPPORTED", text=text, actor=ACTOR)
+        return False
+    return _made_room(order)
+
+
+def _made_room(order: Order) -> bool:
+    left_after = max(read.held(order, order.side) - (order.quantity or ZERO), ZERO)
+    cuts = _fit(read.pairs_of(order, order.side), left_after)
+    changing = read.exits_of(order).filter(side=order.side, status__in=orderfsm.LIVE).exclude(pending_action="").exists()
+    if not cuts and not changing:
+        return True
+    return _wait_for_room(order)
+
+
+def _wait_for_room(order: Order) -> bool:
+    now = clock.now()
+    since = OrderEvent.objects.filter(order=order, kind="MAKES_ROOM", at__gte=order.queued_at or now).values_list("at", flat=True).first()
+    if since and now - since > clock.seconds(PATIENCE_S):
+        text = "Its stop and target could not be cancelled in time, and with them it could sell twice. Look at them, then decide."
+        orders.move(order, State.WAITING, code="EXITS_IN_THE_WAY", text=text, actor=ACTOR)
+        sysevents.record("order", "EXITS_IN_THE_WAY", f"Order {order.pk} waits: {text}", level=Level.ERROR, owner=order.owner, order=order)
+        return False
+    waits = {"due_at": now + clock.seconds(AGAIN_S), "starts": 0}
+    if since:
+        Order.objects.filter(pk=order.pk, status=State.QUEUED).update(**waits)
+    else:
+        text = "First the stop and target of what it closes are cancelled, so that nothing is closed twice. It goes as soon as they are gone."
+        orders.note(order, "MAKES_ROOM", text, actor=ACTOR, **waits)
+    return False
+
+
+def _wake(child: Order) -> None:
+    """An exit is gone: orders that waited for it need not wait any longer."""
+    key = {"account_id": child.account_id, "instrument_id": child.instrument_id, "product": child.product, "side": child.side}
+    waiting = Order.objects.filter(**key, status=State.QUEUED).exclude(due_at=None).exclude(source=Source.BRACKET)
+    for pk in waiting.filter(events__kind="MAKES_ROOM").values_list("pk", flat=True).distinct():
+        Order.objects.filter(pk=pk, status=State.QUEUED).update(due_at=None)
+        doorbell.ring(pk)
+
+
+# --- seen by the sweeper ----------------------------------------------------------------------------------------
+
+
+def sweep() -> int:
+    """Fills without exits, exits beyond the position, exits that did not stand up. Returns how much there was to do."""
+    return _follow_missed() + _settle_all() + _alarms()
+
+
+def _follow_missed() -> int:
+    since = clock.now() - LOOK_BACK
+    rows = Order.objects.filter(created_at__gte=since, status__in=FILLED, covered__lt=F("filled_quantity"), reduce_only=False)
+    rows = rows.exclude(source=Source.BRACKET)
+    missed = [row for row in rows.select_related("parent") if row.brackets or row.role == Role.SLICE]
+    return sum(orders.guarded(row, lambda o: follow(o.pk)) not in (0, "broken") for row in missed)
+
+
+def _settle_all() -> int:
+    """Once for each book that has exits standing."""
+    books = {}
+    for child in Order.objects.filter(status__in=read.UNENDED, source=Source.BRACKET):
+        books.setdefault((child.account_id, child.instrument_id, child.product, child.strategy_id), child)
+    for child in books.values():
+        orders.guarded(child, settle)
+    return 0
+
+
+def _alarms() -> int:
+    """Exits that were refused, ended by themselves or do not get away while what they guard is still held: said once, loudly."""
+    now = clock.now()
+    rows = Order.objects.filter(created_at__gte=now - LOOK_BACK, source=Source.BRACKET).exclude(status__in=[State.QUEUED, State.COMPLETE])
+    rows = rows.exclude(events__kind="UNPROTECTED").select_related("account", "owner", "parent")
+    return sum(orders.guarded(child, _alarm) is True for child in rows if _fell(child, now))
+
+
+def _fell(child: Order, now) -> bool:
+    if child.status in STANDING:
+        return now - child.updated_at > clock.seconds(ALARM_AFTER_S)
+    if child.status == State.CANCELLED:  # by us or by a person it was asked for; otherwise the exchange ended it with its day
+        return child.status_reason != "CANCELLED_HERE" and not child.events.filter(kind="CANCEL_ASKED").exists()
+    return child.status in (State.FAILED, State.REJECTED, State.REJECTED_RISK, State.STALE, State.EXPIRED, State.NEEDS_REVIEW)
+
+
+def _alarm(child: Order) -> bool:
+    guarded = sum((pair.left for pair in read.pairs_of(child, child.side) if any(_works(c) for c in pair.exits)), ZERO)
+    bare = read.held(child, child.side) - (guarded if child.role != Role.TARGET else ZERO)
+    if bare <= 0:
+        return False
+    what, open_ = Role(child.role).label.lower(), plain(min(bare, child.quantity or bare))
+    text = f"The {what} of order {child.parent_id} does not stand: {child.why} {open_} {child.tradingsymbol} are open without it."
+    text += " Place it by hand, or close the position."
+    with transaction.atomic():
+        noted = orders.note(child, "UNPROTECTED", text, actor=ACTOR)
+        if noted:
+            sysevents.record("order", "UNPROTECTED", text, level=Level.ERROR, owner=child.owner, order=child)
+            orders.note(child.parent, "UNPROTECTED", text, actor=ACTOR)
+    return noted
+
+
+def _works(child: Order) -> bool:
+    return child.role != Role.TARGET and child.status not in STANDING
