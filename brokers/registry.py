@@ -1,6 +1,6 @@
 """The only door to the adapters. One line a broker; its module, and any SDK behind it, is imported at first use."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from importlib import import_module
 from typing import Any
@@ -14,6 +14,9 @@ POSTBACKS = {
 }
 READERS = {
     "zerodha": "brokers.zerodha.mapping:InstrumentRows",
+}
+STREAMS = {
+    "zerodha": "brokers.zerodha.stream:stream_of",
 }
 ADAPTERS = {
     "paper": "brokers.paper.adapter:PaperAdapter",
@@ -44,6 +47,16 @@ def read_instruments(broker: str, lines: Iterable[str], as_of: datetime) -> Iter
         raise UnsupportedFeature(f"There is no instrument list of the broker {broker or '(none)'}")
     rows: Iterator[Instrument] = _load(READERS[broker])(lines, as_of)
     return rows
+
+
+def stream_for(account: BrokerAccount, tell: Callable[[int, str], None]) -> Any:
+    """The stream of hints of a logged-in account, with `start` and `stop`; it tells account id and word. Loads no SDK.
+
+    UnsupportedFeature when its broker has none; AuthExpired, Unavailable or AppError when it may not be opened.
+    """
+    if account.broker not in STREAMS:
+        raise UnsupportedFeature(f"The broker {account.broker} has no stream")
+    return _load(STREAMS[account.broker])(account, tell)
 
 
 def _adapter_class(broker: str) -> type[Adapter]:

@@ -331,7 +331,7 @@ def _reap_strays(ours: set[int]) -> None:
 
 # ---------------------------------------------------------------------------- what tvapp consists of
 def desk(listener: int) -> list[Child]:
-    """The web server, the two clusters and the sweeper."""
+    """The web server, the two clusters, the sweeper and the listener to the brokers' streams."""
     python, manage, run = sys.executable, str(home.ROOT / "manage.py"), home.run_dir()
     gunicorn = [python, "-m", "gunicorn", "-c", "python:tvapp.gunicorn", "--bind", f"fd://{listener}", "tvapp.wsgi"]
     return [
@@ -346,6 +346,7 @@ def desk(listener: int) -> list[Child]:
             spare=True,
         ),
         Child("sweeper", [python, manage, "sweep", "--loop"], beat=run / "sweeper.beat"),
+        Child("stream", [python, manage, "brokerstream", "--loop"], beat=run / "stream.beat", nice=5),
         Child("batch", [python, manage, "qcluster", "--name", "batch"], {"Q_CLUSTER_NAME": "batch"}, fragile=True, nice=5),
     ]
 

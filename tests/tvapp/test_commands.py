@@ -24,6 +24,7 @@ from django.db import OperationalError, connection
 
 from brokers.kitesim import instruments
 from risk.models import RiskLedger, TradingState
+from tests import factories as make
 from trading.management.commands import sweep
 from trading.models import Alert, Order
 from trading.services import halt, housekeeping
@@ -88,7 +89,10 @@ def nobody_listens(settings):
 
 
 # ---------------------------------------------------------------------------- all of them (bench: in test_bench.py)
-TRIED = {"bench", "demo", "docs", "doctor", "kill", "kitesim", "loadinstruments", "prepare", "prune", "recoverorders", "replayalert", "sweep"}
+TRIED = {
+    "bench", "brokerstream", "demo", "docs", "doctor", "kill", "kitesim", "loadinstruments", "prepare", "prune", "recoverorders", "replayalert",
+    "sweep",
+}  # fmt: skip
 
 
 def test_it_tries_every_command_there_is():
@@ -168,6 +172,19 @@ def test_recoverorders_fails_without_a_database(db):
         run("recoverorders")
 
 
+# ---------------------------------------------------------------------------- brokerstream
+def test_brokerstream_says_who_is_logged_in(db):
+    assert run("brokerstream") == "No account is logged in: there is nothing to listen to."
+    account = make.BrokerAccountFactory(broker="zerodha", environment="SIM", state="READY", name="kite")
+    make.BrokerSessionFactory(account=account, state="ACTIVE", expires_at=clock.now() + timedelta(hours=1))
+    assert run("brokerstream") == "Logged in: kite."
+
+
+def test_brokerstream_fails_without_a_database(db):
+    with broken_database(), pytest.raises(OperationalError):
+        run("brokerstream")
+
+
 # ---------------------------------------------------------------------------- sweep
 def test_sweep_rings_again_for_an_order_nobody_took(desk):
     order = desk.order("auto")
@@ -184,12 +201,13 @@ def test_sweep_fails_without_a_database_but_its_loop_goes_on(db, caplog):
 
 
 @pytest.mark.process
-def test_sweep_ends_its_loop_cleanly_when_told(tmp_path):
+@pytest.mark.parametrize(("name", "file"), [("sweep", "sweeper.beat"), ("brokerstream", "stream.beat")])
+def test_a_loop_ends_cleanly_when_told(tmp_path, name, file):
     env = {**os.environ, "TVAPP_HOME": str(tmp_path / "home"), "TVAPP_TIME_SCALE": "0.2"}
     manage = [sys.executable, str(ROOT / "manage.py")]
     subprocess.run([*manage, "migrate", "--verbosity", "0"], env=env, check=True, timeout=120)
-    process = subprocess.Popen([*manage, "sweep", "--loop"], env=env, stderr=subprocess.PIPE)
-    beat, end = tmp_path / "home" / "run" / "sweeper.beat", time.monotonic() + 30
+    process = subprocess.Popen([*manage, name, "--loop"], env=env, stderr=subprocess.PIPE)
+    beat, end = tmp_path / "home" / "run" / file, time.monotonic() + 30
     while not beat.exists() and time.monotonic() < end:
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)

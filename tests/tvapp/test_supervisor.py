@@ -450,9 +450,9 @@ class TestStart:
         advice = supervisor._port_advice("127.0.0.1", 80, PermissionError(13, "Permission denied"))
         assert "above 1023" in advice
 
-    def test_it_consists_of_web_orders_sweeper_and_batch(self):
+    def test_it_consists_of_web_orders_sweeper_stream_and_batch(self):
         children = {child.name: child for child in supervisor.desk(7)}
-        assert list(children) == ["web", "orders", "sweeper", "batch"]
+        assert list(children) == ["web", "orders", "sweeper", "stream", "batch"]
         assert (children["web"].fds, children["orders"].fragile, children["orders"].beat_owed) == ((7,), True, True)
         assert [name for name, child in children.items() if child.spare] == ["orders"]
 

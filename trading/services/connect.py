@@ -14,7 +14,7 @@ from brokers import session
 from brokers.models import AccountState, BrokerAccount, BrokerName, BrokerSession, SessionState
 from trading.domain.orderfsm import State
 from trading.models import Level, Order
-from trading.services import doorbell, hints, orders, sysevents
+from trading.services import doorbell, orders, polling, sysevents
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 
@@ -189,7 +189,7 @@ def _nudge(row: BrokerSession) -> bool:
     if age < clock.seconds(RING_AFTER_S):
         return False
     ring = doorbell.ring_end if row.state == SessionState.ENDING else doorbell.ring_exchange
-    return hints.ring_once(f"session {row.account_id}", clock.seconds(RING_EVERY_S), lambda: ring(row.account_id))
+    return polling.ring_once(f"session {row.account_id}", clock.seconds(RING_EVERY_S), lambda: ring(row.account_id))
 
 
 def _forget(row: BrokerSession) -> bool:

@@ -61,10 +61,15 @@ def is_gone(name: str) -> bool:
 def beat(name: str) -> str:
     """Writes the sign of life of a process group, as a row for everybody and as a file for the watchdog on this machine."""
     Heartbeat.objects.update_or_create(name=name, defaults={"at": clock.now(), "process": process()})
+    touch(name)
+    return "beat"
+
+
+def touch(name: str) -> None:
+    """The file alone, for a group that only the watchdog asks after."""
     path = Path(settings.HOME) / "run" / f"{name}.beat"
     path.parent.mkdir(exist_ok=True)
     path.touch()
-    return "beat"
 
 
 def free_disk_mb() -> int:

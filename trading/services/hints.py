@@ -1,56 +1,26 @@
-"""Hints that a broker's books moved: postbacks, the order stream, a lost connection. A hint asks for a read and is believed in nothing else."""
+"""Postbacks: hints of a broker that an order moved. A true one asks for a read and is believed in nothing else; any other one does nothing."""
 
 import hashlib
 import logging
-from collections.abc import Callable
 from datetime import timedelta
 
 from django.conf import settings
 from django.core.cache import cache
 
 from brokers import registry
-from brokers.models import BrokerAccount, SyncState
+from brokers.models import BrokerAccount
 from brokers.secrets import SecretUnreadable
 from trading.models import Level, SystemEvent
-from trading.services import doorbell, health, sysevents
+from trading.services import polling, sysevents
 from tvapp.lib import clock
-from tvapp.models import Heartbeat
 
 logger = logging.getLogger("tvapp.hints")
 
-GAP_S = 3  # the order book is read at most this often for a hint
 REPEAT_S = 1
 HOUR_S = 3600
 FLOOD = 60
 
 
-def hint(account_id: int) -> bool:
-    """Notes that a read is wanted and rings for it, unless one was rung for a moment ago: then the sweeper rings when its time has come."""
-    now = clock.now()
-    if not SyncState.objects.filter(account_id=account_id).update(wanted_at=now):
-        SyncState.objects.get_or_create(account_id=account_id, defaults={"wanted_at": now})
-    return ring_once(f"sync {account_id}", clock.seconds(GAP_S), lambda: doorbell.ring_sync(account_id))
-
-
-def ring_once(name: str, every: timedelta, ring: Callable[[], object]) -> bool:
-    """Rings when the last ring of this name is old enough; the row is the memory, so that a restart does not ring twice."""
-    now = clock.now()
-    won = Heartbeat.objects.filter(name=name, at__lte=now - every).update(at=now)
-    if not won:
-        _, won = Heartbeat.objects.get_or_create(name=name, defaults={"at": now, "process": health.process()})
-    if won:
-        ring()
-    return bool(won)
-
-
-def ring_wanted() -> int:
-    """Rings for each account of which a read was asked for after its last one began; how many were rung."""
-    waiting = SyncState.objects.exclude(wanted_at=None).exclude(account__state=BrokerAccount.State.DISCONNECTED).filter(account__enabled=True)
-    late = [row.account_id for row in waiting if row.orders_at is None or row.wanted_at > row.orders_at]
-    return sum(ring_once(f"sync {pk}", clock.seconds(GAP_S), lambda pk=pk: doorbell.ring_sync(pk)) for pk in late)
-
-
-# ---------------------------------------------------------------------------- postbacks
 def postback(token: str, body: bytes) -> bool:
     """One postback to the address with this token. Returns whether it was the broker's; only then is a read asked for."""
     account = _account(token)
@@ -59,7 +29,7 @@ def postback(token: str, body: bytes) -> bool:
         return False
     key = hashlib.sha256(body).hexdigest()
     if cache.add(f"postback:{account.pk}:{key}", 1, REPEAT_S):  # the same one again says nothing new
-        hint(account.pk)
+        polling.want(account.pk)
     return True
 
 

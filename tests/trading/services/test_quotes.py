@@ -56,7 +56,7 @@ def wire(monkeypatch):
 @pytest.fixture
 def kite(now, wire):
     """A Zerodha account that is logged in."""
-    account = make.BrokerAccountFactory(broker="zerodha", name="kite", state="READY", api_key="k")
+    account = make.BrokerAccountFactory(broker="zerodha", environment="SIM", name="kite", state="READY", api_key="k")
     make.BrokerSessionFactory(account=account, state="ACTIVE", issued_at=clock.now(), expires_at=clock.now() + timedelta(hours=12))
     return account
 

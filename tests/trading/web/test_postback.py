@@ -17,7 +17,7 @@ from brokers.models import SyncState
 from tests import factories as make
 from tests.security.rows import dump
 from trading.models import SystemEvent
-from trading.services import hints
+from trading.services import hints, polling
 from tvapp.lib import clock
 from tvapp.models import Heartbeat
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 
 def zerodha(**more):
-    return make.BrokerAccountFactory(**{"broker": "zerodha", "api_key": "key1", "credentials": SECRET, **more})
+    return make.BrokerAccountFactory(**{"broker": "zerodha", "environment": "SIM", "api_key": "key1", "credentials": SECRET, **more})
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_it_reads_once_for_many_and_once_more_for_what_came_meanwhile(account, c
         post(client, account, said(str(number)))
     assert asked() == 1
     Heartbeat.objects.update(at=clock.now() - timedelta(seconds=10))
-    hints.ring_wanted()
+    polling.ring_due()
     assert asked() == 2
 
 
@@ -110,7 +110,7 @@ def test_it_answers_when_the_database_is_busy(account, client, monkeypatch):
     def busy(account_id):
         raise OperationalError("database is locked")
 
-    monkeypatch.setattr(hints, "hint", busy)
+    monkeypatch.setattr(polling, "want", busy)
     assert post(client, account, said()).status_code == 200
 
 
