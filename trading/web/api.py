@@ -18,7 +18,8 @@ from brokers.models import BrokerAccount
 from risk.models import RiskSettings, Scope
 from trading.domain.orderfsm import State
 from trading.models import Alert, Order, OrderEvent, Strategy
-from trading.services import halt, health, limits, orders, refusals, strategies
+from trading.selectors import instruments
+from trading.services import halt, health, limits, orders, overrides, refusals, strategies
 from trading.web import serializers as show
 from trading.web.filters import AlertFilters, OrderFilters, StrategyFilters
 from tvapp.lib import clock
@@ -174,6 +175,36 @@ class OrderResubmit(_OrderAction):
     def post(self, request: Request, pk: int) -> Response:
         trader(request)
         return _order(orders.resubmit(order_row(request, pk), actor=actor_of(request)), status.HTTP_201_CREATED)
+
+
+class OrderMap(_OrderAction):
+    @extend_schema(request=show.MapSerializer, responses=show.OrderSerializer, summary="Say what the symbol of a waiting order means")
+    def post(self, request: Request, pk: int) -> Response:
+        trader(request)
+        order = own(Order, request.user, pk, select=(*ORDER_RELATED, "signal", "alert"))
+        form = show.MapSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        overrides.map_symbol(order, form.validated_data["instrument"], form.validated_data["scope"], actor=actor_of(request))
+        return _order(order)
+
+
+class InstrumentSearch(APIView):
+    """The best matches only: a longer text narrows, so there is no second page."""
+
+    serializer_class = show.InstrumentSerializer
+    KNOWN = ("q", "limit", "format")
+
+    @extend_schema(
+        parameters=[OpenApiParameter("q", str, required=True, description="NIFTY 24500 CE, NFO:NIFTY FUT, INFY."), OpenApiParameter("limit", int)],
+        responses=show.InstrumentSerializer(many=True), summary="Instruments whose symbol or root begins like this",
+    )  # fmt: skip
+    def get(self, request: Request) -> Response:
+        for name in request.query_params:
+            if name not in self.KNOWN:
+                raise AppError("UNKNOWN_FILTER", f"There is no filter {name}.", extra={"field": name, "known": ["limit", "q"]})
+        limit = _int(request, "limit", 20, instruments.FOUND_MOST)
+        found = instruments.search(request.query_params.get("q", "")[:80], clock.trading_day(clock.now()), limit)
+        return Response({"results": show.InstrumentSerializer(found, many=True).data, "next": None})
 
 
 class AlertList(APIView):

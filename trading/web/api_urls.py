@@ -22,6 +22,8 @@ ROUTES = [
     ("api/orders/<int:pk>/cancel", api.OrderCancel),
     ("api/orders/<int:pk>/status", api.OrderStatusChange),
     ("api/orders/<int:pk>/resubmit", api.OrderResubmit),
+    ("api/orders/<int:pk>/map", api.OrderMap),
+    ("api/instruments", api.InstrumentSearch),
     ("api/alerts", api.AlertList),
     ("api/alerts/<int:pk>", api.AlertDetail),
     ("api/strategies", api.StrategyList),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from brokers.models import Instrument
 from risk.codes import Code
 from risk.models import Decision
 from risk.types import OrderClass
@@ -12,9 +13,11 @@ from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Order, OrderType
 from trading.selectors import pricing, queue
+from trading.services import overrides
 from trading.services.advice import advise
 from trading.templatetags.desk import clock_face, money, price, qty, seconds_since, type_word
 from trading.web.verdict import Shown, blocked, shown
+from tvapp.lib.money import plain
 from tvapp.models import DeskSettings
 
 LATE_WITHIN_S = 60
@@ -83,6 +86,11 @@ class QueueRow:
         return lots(self.order, self.final if self.cut else self.order.quantity)
 
     @property
+    def mappable(self) -> bool:
+        """Whether its symbol means nothing yet and a person can say what."""
+        return self.order.instrument_id is None and self.order.signal_id is not None
+
+    @property
     def ask(self) -> str:
         """Buy 67 RELIANCE: how a button names the order."""
         quantity = self.final or self.order.quantity
@@ -90,11 +98,21 @@ class QueueRow:
 
 
 def place(order: Order) -> str:
-    """`NSE · Equity`, and where it came from when TradingView calls it differently: `NSE · from NSE:M_M`."""
+    """`NSE · Equity`, `NFO · NIFTY 24 Nov 2026 future`, and where it came from when TradingView calls it differently: `NSE · from NSE:M_M`."""
     known = order.instrument
     came = order.tv_symbol and order.tv_symbol.upper() not in (order.symbol.upper(), order.tradingsymbol.upper())
-    kind = f"from {order.tv_symbol}" if came else known.get_kind_display() if known else "not resolved"
-    return f"{order.exchange} · {kind}" if order.exchange else kind
+    what = contract(known) if known and known.expiry else "" if came else known.get_kind_display() if known else "not resolved"
+    return " · ".join(part for part in (order.exchange, what, f"from {order.tv_symbol}" if came else "") if part)
+
+
+def contract(instrument: Instrument) -> str:
+    """How people call it: `NIFTY 24 Nov 2026 24500 CE`, `NIFTY 24 Nov 2026 future`, `INFOSYS`."""
+    name, expiry = instrument.name or instrument.tradingsymbol, instrument.expiry
+    if expiry is None:
+        return name
+    strike = f" {plain(instrument.strike)}" if instrument.strike else ""
+    kind = "future" if instrument.kind == "FUT" else instrument.kind
+    return f"{name} {expiry.day} {expiry:%b %Y}{strike} {kind}"
 
 
 def lots(order: Order, quantity: Decimal | None) -> str:
@@ -154,13 +172,14 @@ def facts(shown_rows: Iterable[QueueRow], now: datetime) -> Mapping[str, object]
 
 
 def actions(order: Order) -> frozenset[str]:
-    """What a person may do with an order now: execute, edit, cancel, back, resubmit."""
+    """What a person may do with an order now: execute, edit, map, cancel, back, resubmit."""
     state = State(order.status)
     possible = {
         "execute": state == State.WAITING,
         "edit": state in orderfsm.EDITABLE,
         "cancel": state in orderfsm.CANCEL_HERE or (state in orderfsm.LIVE and not order.pending_action),
         "back": state in (State.HELD, State.QUEUED),
+        "map": overrides.may_map(order),
         "resubmit": state in (State.REJECTED_RISK, State.STALE, State.FAILED),
     }
     return frozenset(name for name, yes in possible.items() if yes)

@@ -5,9 +5,9 @@ from decimal import Decimal
 from django.db.models import Q
 from rest_framework import serializers
 
-from brokers.models import BrokerAccount
+from brokers.models import BrokerAccount, Instrument
 from risk.models import LIMIT_MAX, ClampMode, RiskSettings, Scope, clean_symbols
-from trading.models import Alert, Fill, Order, OrderEvent, OrderType, Product, Strategy
+from trading.models import Alert, Fill, Order, OrderEvent, OrderType, OverrideScope, Product, Strategy
 from trading.services.route import MOST_DIGITS
 from tvapp.lib.errors import AppError
 from tvapp.lib.money import plain
@@ -92,6 +92,25 @@ class OrderEditSerializer(StrictMixin, serializers.Serializer):
 class ExecuteSerializer(StrictMixin, serializers.Serializer):
     version = serializers.IntegerField(required=False, min_value=1)
     quantity = Number(required=False)
+
+
+class MapSerializer(StrictMixin, serializers.Serializer):
+    instrument = serializers.CharField(max_length=80)
+    scope = serializers.ChoiceField(choices=OverrideScope.choices, default=OverrideScope.STRATEGY)
+
+
+class InstrumentSerializer(serializers.ModelSerializer):
+    symbol = serializers.CharField(source="key", read_only=True)
+    tick = Number(read_only=True)
+    lot = Number(read_only=True)
+    freeze = Number(read_only=True)
+    multiplier = Number(read_only=True)
+    strike = Number(read_only=True)
+
+    class Meta:
+        model = Instrument
+        fields = ("id", "symbol", "exchange", "tradingsymbol", "name", "kind", "expiry", "strike", "tick", "lot", "freeze", "multiplier", "as_of")
+        read_only_fields = fields
 
 
 class StatusSerializer(StrictMixin, serializers.Serializer):

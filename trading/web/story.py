@@ -15,11 +15,14 @@ from tvapp.lib import clock
 HIDDEN = "hidden"
 _SECRET = re.compile(r"secret|passphrase|password|api_?key|token|authorization|cookie|otp", re.I)
 _NODES = {"chip-ok": "node-ok", "chip-warn": "node-clamp", "chip-review": "node-review", "chip-reject": "node-bad"}
-_KINDS = {"EDITED": "edit", "CANCEL_ASKED": "x", "CANCEL_REFUSED": "warn", "FILL": "half"}
+_KINDS = {"EDITED": "edit", "MAPPED": "search", "CANCEL_ASKED": "x", "CANCEL_REFUSED": "warn", "FILL": "half"}
 _CALLS = {
     AttemptKind.CANCEL: "Cancel sent to the broker", AttemptKind.MODIFY: "Change sent to the broker", AttemptKind.GTT: "Trigger sent to the broker",
 }  # fmt: skip
-_TITLES = {"EDITED": "Edited", "CANCEL_ASKED": "Cancel asked of the broker", "CANCEL_REFUSED": "Cancel not done", "FILL": "Fill seen by the sync"}
+_TITLES = {
+    "EDITED": "Edited", "MAPPED": "Symbol found", "CANCEL_ASKED": "Cancel asked of the broker", "CANCEL_REFUSED": "Cancel not done",
+    "FILL": "Fill seen by the sync",
+}  # fmt: skip
 
 
 def redacted(value: object) -> object:
@@ -105,6 +108,11 @@ def _hang_rules(order: Order, events: list[OrderEvent], nodes: list[Node]) -> No
 def _fill(order: Order, fill: Fill) -> Node:
     at_price = f"{qty(fill.quantity)} at ₹{price(fill.price, order.instrument)}, worth {money(fill.quantity * fill.price)}, trade {fill.trade_id}."
     return Node(fill.at, "half", "", f"Filled {qty(fill.quantity)}", at_price)
+
+
+def resolution(order: Order) -> str:
+    """How its instrument was found, in the words of the last search; empty when the alert named it exactly."""
+    return next((str(e.data["resolution"]) for e in reversed(list(order.events.all())) if e.data.get("resolution")), "")
 
 
 def _pretty(value: object) -> str:

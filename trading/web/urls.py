@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from trading.web import actions, brokers_pages, views
+from trading.web import actions, brokers_pages, mapping, views
 
 app_name = "desk"
 urlpatterns = [
@@ -18,6 +18,7 @@ urlpatterns = [
     path("orders/<int:pk>/row", actions.row, name="row"),
     path("orders/<int:pk>/back", actions.back_to_queue, name="back"),
     path("orders/<int:pk>/resubmit", actions.resubmit, name="resubmit"),
+    path("orders/<int:pk>/map", mapping.map_symbol, name="map"),
     path("alerts", views.alerts_page, name="alerts"),
     path("alerts/<int:pk>", views.alert_page, name="alert"),
     path("strategies/<int:pk>/acknowledge", actions.acknowledge, name="acknowledge"),

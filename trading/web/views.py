@@ -163,6 +163,7 @@ def order_context(request: HttpRequest, order: Order, form: OrderEdit | None = N
         "times": story.summary(order),
         "tone": _tone(state),
         "place": rows.place(order),
+        "resolution": story.resolution(order),
         "lots": rows.lots(order, order.quantity),
         "value": waiting.value if waiting else _value(order),
         **_slices(order),
