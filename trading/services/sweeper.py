@@ -8,9 +8,9 @@ from django.db.models import F
 from risk.models import Verdict
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
-from trading.models import Mode, Order, Pending
+from trading.models import Mode, Order
 from trading.selectors.snapshot import scopes, state_of
-from trading.services import advice, connect, doorbell, health, orders, polling, quotes, recover
+from trading.services import advice, brackets, connect, doorbell, health, orders, polling, quotes, recover, schedules
 from tvapp.lib import clock
 from tvapp.models import DeskSettings, Heartbeat
 
@@ -18,6 +18,7 @@ logger = logging.getLogger("tvapp.sweeper")
 
 RING_AFTER_S = 2
 RING_AT_MOST_S = 15
+SCHEDULES_S = 60
 MOST = 500
 ACTOR = "sweeper"
 RESUMES_BY_HAND = ("STATE_HALTED", "DAILY_ORDER_CAP")
@@ -27,8 +28,9 @@ WAITS_FOR_PERSON = ("POISON", "RETRY_EXHAUSTED", "FOUND_AT_BROKER")
 def sweep() -> str:
     """One pass: lost bells, lost senders, due looks, holds that ended, live books, heartbeats. Returns what it did, for the log."""
     steps = {"sessions": connect.sweep, "rung": _ring_queued}
-    steps |= {"resumed": _resume_held, "stale": _end_old_waiting, "cancels": _ring_cancels, "synced": polling.ring_due}
+    steps |= {"resumed": _resume_held, "stale": _end_old_waiting, "cancels": _ring_cancels, "synced": polling.ring_due, "schedules": _keep_schedules}
     steps |= {"priced": quotes.ring_due}
+    steps |= {"exits": brackets.sweep}
     done = {name: step() for name, step in steps.items()} | recover.recover_all()
     _beat()
     return " ".join(f"{name}={count}" for name, count in done.items() if count) or "quiet"
@@ -49,9 +51,9 @@ def _ring_queued() -> int:
 
 
 def _ring_cancels() -> int:
-    """A cancel that was asked for and not worked (its bell was lost) is asked for again."""
+    """A cancel or change that was asked for and not worked (its bell was lost) is asked for again."""
     since = clock.now() - clock.seconds(RING_AFTER_S)
-    rows = Order.objects.filter(pending_action=Pending.CANCEL, status__in=orderfsm.LIVE, updated_at__lt=since).exclude(rung_at__gt=since)
+    rows = Order.objects.exclude(pending_action="").filter(status__in=orderfsm.LIVE, updated_at__lt=since).exclude(rung_at__gt=since)
     ids = list(rows.values_list("id", flat=True)[:MOST])
     for order_id in ids:
         Order.objects.filter(pk=order_id).update(rung_at=clock.now())
@@ -101,6 +103,13 @@ def _end_old_waiting() -> int:
     rows = Order.objects.filter(status=State.WAITING, reduce_only=False, received_at__lt=bound).select_related("account")
     text = "Nobody decided on it in time; the alert is no longer worth sending."
     return sum(orders.move(order, State.STALE, code="SIGNAL_TOO_OLD", text=text, actor=ACTOR) for order in rows.order_by("id")[:MOST])
+
+
+def _keep_schedules() -> int:
+    """Accounts come and go without this process; once a minute is soon enough for a spare."""
+    changed: list[int] = []
+    polling.ring_once("schedules", clock.seconds(SCHEDULES_S), lambda: changed.append(schedules.keep()))
+    return sum(changed)
 
 
 def _age_s(order: Order) -> float:
