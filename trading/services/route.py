@@ -112,7 +112,7 @@ def resolve_again(order: Order, *, actor: str, said: str = "") -> bool:
     case = _case(order.signal, signals.from_data(order.signal.data), order.alert, order.account, problem, clock.trading_day(now))
     if case.found.instrument is None:
         return False
-    plan = _plan(case)
+    plan = _guarded(case, _plan(case))
     reasons = ["NO_ACTION"] if plan.action == intents.PlanAction.NO_ACTION else _reasons(case, plan, now)
     changes = _replanned(order, case, plan)
     code = next(iter(reasons), "")
