@@ -17,7 +17,7 @@ from django.db.models import F
 from brokers import registry
 from brokers.base import Adapter
 from brokers.errors import Ambiguous, AuthExpired, BrokerError, LimitCode, RateLimited, RejectCode, Rejected, Unavailable
-from brokers.types import Instrument, Kind, OrderKey, OrderRequest, OrderType, PlaceAck, Product, Side, Validity
+from brokers.types import Instrument, Kind, OrderRequest, OrderType, PlaceAck, Product, Side, Validity
 from risk.codes import Code
 from risk.models import Decision, RiskLedger, Verdict
 from trading.domain import orderfsm
@@ -25,7 +25,7 @@ from trading.domain.orderfsm import State
 from trading.models import AttemptKind, AttemptOutcome, Level, Mode, Order, OrderAttempt, Pending
 from trading.selectors import pricing
 from trading.selectors.snapshot import scopes
-from trading.services import advice, afterhours, brackets, changes, connect, halt, health, orders, recover, refusals, slicing, sync, sysevents
+from trading.services import advice, afterhours, brackets, changes, cancels, connect, halt, health, orders, recover, refusals, slicing, sync, sysevents
 from tvapp.lib import clock, crash, log
 from tvapp.lib.money import plain
 from tvapp.models import DeskSettings
@@ -45,7 +45,7 @@ def work(order_id: int) -> str:
         if order.status == State.QUEUED:
             return _work_queued(order)
         if order.status in orderfsm.LIVE and order.pending_action == Pending.CANCEL:
-            return _work_cancel(_read(order_id))
+            return cancels.work(_read(order_id))
         if order.status in orderfsm.LIVE and order.pending_action == Pending.MODIFY:
             return changes.work(_read(order_id))
         if order.status == State.UNKNOWN:
@@ -372,30 +372,3 @@ def _retry(order: Order, exc: BrokerError) -> str:
     orders.move(order, State.QUEUED, code=exc.code, text=text, actor=WORKER, due_at=now + wait, queued_at=order.queued_at or now, starts=0)
     return "later"
 
-
-def _work_cancel(order: Order) -> str:
-    """Asks the broker to cancel, with its own write-ahead row; how the order ends is read, never assumed."""
-    adapter = registry.adapter_for(order.account)
-    no = OrderAttempt.objects.filter(order=order, kind=AttemptKind.CANCEL).count() + 1
-    payload = {"cancel": order.broker_order_id, "variety": order.variety}
-    attempt = OrderAttempt.objects.create(
-        order=order, kind=AttemptKind.CANCEL, no=no, payload=payload, payload_hash=_hash(payload), process=health.process()
-    )
-    crash.point("dispatch.cancel_intent")
-    key = OrderKey(broker_order_id=order.broker_order_id, ref=order.tag, variety=order.variety, symbol=order.symbol)
-    try:
-        adapter.cancel(key)
-        _finish(attempt, AttemptOutcome.ACCEPTED, "", {})
-    except Rejected as exc:
-        _finish(attempt, AttemptOutcome.REFUSED, exc.message, dict(exc.raw or {}))
-    except BrokerError as exc:
-        _finish(attempt, AttemptOutcome.UNKNOWN, exc.message, dict(exc.raw or {}))
-    crash.point("dispatch.cancel_sent")
-    sync.pull(order)
-    if attempt_refused(attempt):
-        sync.cancel_settled(order.pk)
-    return "cancel asked"
-
-
-def attempt_refused(attempt: OrderAttempt) -> bool:
-    return OrderAttempt.objects.filter(pk=attempt.pk, outcome=AttemptOutcome.REFUSED).exists()

@@ -1,5 +1,6 @@
 """A broker at the wire: an adapter that answers what a test tells it and remembers what it was asked."""
 
+from brokers.errors import Rejected
 from brokers.types import Capabilities, Fill, OrderKey, OrderReport, PlaceAck, Status
 from tvapp.lib import clock
 
@@ -39,7 +40,10 @@ class Wire:
         return tuple(self.book.get(ref, ()))
 
     def get_order(self, key):
-        return next(report for reports in self.book.values() for report in reversed(reports) if report.key.broker_order_id == key.broker_order_id)
+        found = [report for reports in self.book.values() for report in reports if report.key.broker_order_id == key.broker_order_id]
+        if not found:
+            raise Rejected("ORDER_NOT_FOUND", "There is no such order")
+        return found[-1]
 
     def positions(self):
         return ()
