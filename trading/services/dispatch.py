@@ -25,7 +25,22 @@ from trading.domain.orderfsm import State
 from trading.models import AttemptKind, AttemptOutcome, Level, Mode, Order, OrderAttempt, Pending
 from trading.selectors import pricing
 from trading.selectors.snapshot import scopes
-from trading.services import advice, afterhours, brackets, changes, cancels, connect, halt, health, orders, recover, refusals, slicing, sync, sysevents
+from trading.services import (
+    advice,
+    afterhours,
+    brackets,
+    cancels,
+    changes,
+    connect,
+    halt,
+    health,
+    orders,
+    recover,
+    refusals,
+    slicing,
+    sync,
+    sysevents,
+)
 from tvapp.lib import clock, crash, log
 from tvapp.lib.money import plain
 from tvapp.models import DeskSettings
