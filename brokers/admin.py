@@ -3,8 +3,8 @@
 from django import forms
 from django.contrib import admin
 
-from brokers import secrets, session
-from brokers.models import BrokerAccount, BrokerName, Instrument, Quote, QuoteSource
+from brokers import prices, secrets, session
+from brokers.models import BrokerAccount, BrokerName, Instrument, Quote, QuoteFrom, QuoteSource
 from tvapp.admin_base import CappedPaginator, DeskAdmin, HistoryAdmin, OwnedAdmin, OwnedForm
 from tvapp.lib import clock
 
@@ -43,6 +43,23 @@ class AccountForm(OwnedForm):
             raise forms.ValidationError("Disconnect the account before you change its API key.")
         return key or before
 
+    def clean_quote_file(self) -> str:
+        name = self.cleaned_data["quote_file"].strip()
+        try:
+            return name and str(prices.file_of(name).relative_to(prices.data_directory()))
+        except prices.NoFile as wrong:
+            raise forms.ValidationError(str(wrong)) from wrong
+
+    def clean(self):
+        """What the chosen source of prices needs is there."""
+        super().clean()
+        source = self.cleaned_data.get("quote_source")
+        if source == QuoteFrom.KITE and not self.cleaned_data.get("quote_account") and "quote_account" not in self.errors:
+            self.add_error("quote_account", "Choose the Zerodha account that is asked for prices.")
+        if source == QuoteFrom.FILE and not self.cleaned_data.get("quote_file") and "quote_file" not in self.errors:
+            self.add_error("quote_file", "Name the file, for example prices.csv.")
+        return self.cleaned_data
+
     def save(self, commit=True):
         if self.cleaned_data.get("api_secret"):
             self.instance.credentials = self.cleaned_data["api_secret"].strip()
@@ -61,12 +78,19 @@ class BrokerAccountAdmin(HistoryAdmin, OwnedAdmin):
     COMMON = (None, {"fields": ["name", "broker", "environment", "enabled", "state", "created_at"]})
     ZERODHA = ("Zerodha", {"fields": ["api_key", "api_secret", "client_id", "source_ip", "sell_t1"]})
     PAPER = ("How paper orders are filled", {"fields": ["capital", "slippage_bps", "liquidity", "participation_pct", "fill_on_touch"]})
-    fieldsets = [COMMON, ZERODHA, PAPER]
+    PRICES = ("Where the prices of paper orders come from", {"fields": ["quote_source", "quote_account", "quote_file"]})
+    EVERY = ("How often prices are read", {"fields": ["quote_every_s"]})
+    fieldsets = [COMMON, ZERODHA, PAPER, PRICES, EVERY]
 
     def get_fieldsets(self, request, obj=None):
         if obj is None:
             return self.fieldsets
-        return [self.COMMON, self.PAPER if obj.broker == BrokerName.PAPER else self.ZERODHA]
+        return [self.COMMON, *([self.PAPER, self.PRICES] if obj.broker == BrokerName.PAPER else [self.ZERODHA]), self.EVERY]
+
+    def formfield_for_foreignkey(self, db_field, request, **kwargs):
+        if db_field.name == "quote_account":
+            kwargs["queryset"] = BrokerAccount.objects.for_user(request.user).filter(broker=BrokerName.ZERODHA)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def get_readonly_fields(self, request, obj=None):
         return self.readonly_fields if obj is None else [*self.readonly_fields, "broker"]

@@ -26,9 +26,13 @@ class NoFile(Exception):
     """The file of prices cannot be used; the text says why."""
 
 
+def data_directory() -> Path:
+    return Path(settings.HOME).resolve()
+
+
 def file_of(name: str) -> Path:
     """The CSV file of that name inside the data directory. Raises NoFile for any path that leads out of it, by whatever way."""
-    home = Path(settings.HOME).resolve()
+    home = data_directory()
     try:
         place = (home / name).resolve()
     except (OSError, ValueError, RuntimeError) as wrong:
