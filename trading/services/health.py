@@ -9,7 +9,9 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import DatabaseError, connection
+from django.db.models import Q
 
+from brokers.models import AccountState, BrokerAccount, BrokerName, SessionState
 from trading.domain.orderfsm import State
 from trading.models import Order
 from tvapp.lib import clock
@@ -18,6 +20,7 @@ from tvapp.models import DeskSettings, Heartbeat
 BEAT_EVERY_S = 5
 BEAT_DEAD_S = 30
 QUEUE_OLD_S = 30
+SYNC_OLD = 3  # an idle account's book is read every sync_idle_s: three such pauses are too many
 
 
 def _stat(pid: int) -> list[str]:
@@ -94,6 +97,30 @@ def oldest_queued_s() -> float:
     return _age(row) or 0.0
 
 
+def _brokers() -> dict[str, object]:
+    """Accounts that were logged in and are no longer, or whose books are being read. Who never logged in, or logged out, wants nothing."""
+    rows = BrokerAccount.objects.filter(enabled=True).exclude(broker=BrokerName.PAPER).exclude(session__state=SessionState.NONE)
+    found = list(rows.filter(session__isnull=False).values_list("state", "session__expires_at"))
+    if not found:
+        return {"ok": True, "text": "No broker is connected; paper needs no session."}
+    now = clock.now()
+    ready = sum(state == AccountState.READY and bool(end) and end > now for state, end in found)
+    reading = sum(state == AccountState.RECOVERING for state, _ in found)
+    lost = len(found) - ready - reading
+    words = [(ready, "connected"), (reading, "being read"), (lost, "not logged in")]
+    return {"ok": ready == len(found), "text": f"Broker accounts: {', '.join(f'{n} {word}' for n, word in words if n)}."}
+
+
+def _sync(sweeper: bool) -> dict[str, object]:
+    """The sweeper lives, and the books of every connected account were read completely not long ago. Names nobody's account."""
+    if not sweeper:
+        return {"ok": False, "text": f"No beat of the sweeper for {BEAT_DEAD_S} s."}
+    bound = clock.now() - clock.seconds(SYNC_OLD * DeskSettings.current().sync_idle_s)
+    rows = BrokerAccount.objects.filter(enabled=True, state=AccountState.READY).exclude(broker=BrokerName.PAPER)
+    old = rows.filter(Q(sync=None) | Q(sync__orders_at=None) | Q(sync__orders_at__lt=bound)).count()
+    return {"ok": not old, "text": f"Accounts whose order book was not read completely for a while: {old}." if old else "Sweeper is alive."}
+
+
 def report() -> dict[str, object]:
     """`status` ok, degraded or down, and the checks behind it (database, worker, queue, brokers, sync, disk)."""
     try:
@@ -107,8 +134,8 @@ def report() -> dict[str, object]:
         "database": {"ok": True, "text": "Answers."},
         "worker": {"ok": worker, "text": "Order worker is alive." if worker else f"No beat of the order worker for {BEAT_DEAD_S} s."},
         "queue": {"ok": queue_age < QUEUE_OLD_S, "text": f"Oldest queued order waits {queue_age:.0f} s."},
-        "sync": {"ok": sweeper, "text": "Sweeper is alive." if sweeper else f"No beat of the sweeper for {BEAT_DEAD_S} s."},
-        "brokers": {"ok": True, "text": "Paper needs no session."},
+        "sync": _sync(sweeper),
+        "brokers": _brokers(),
         "disk": {"ok": free >= least, "text": f"{free} MB free, {least} MB needed."},
     }
     down = any(not checks[name]["ok"] for name in ("database", "worker", "queue", "disk"))
