@@ -8,9 +8,11 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from brokers.models import Quote, QuoteSource
 from trading.domain.orderfsm import WORDS, State
 from tvapp.lib import clock
 from tvapp.lib.money import grouped, plain
+from tvapp.models import DeskSettings
 
 register = template.Library()
 
@@ -19,6 +21,7 @@ NONE = "–"
 PAISE = Decimal("0.01")
 LAKH = Decimal(100_000)
 CRORE = Decimal(10_000_000)
+PRICE_OLD_S = 60
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 STATE_LOOK: dict[State, tuple[str, str]] = {
@@ -189,6 +192,26 @@ def age_of(at: datetime | None, css: str = "age") -> SafeString:
     return format_html('<span class="{}" data-since="{}" title="{}">{}</span>', css, int(at.timestamp()), in_words(gone), clock_face(gone))
 
 
+@register.simple_tag
+def price_age(of: Quote | datetime | None) -> SafeString | str:
+    """How old a price is: `0:04 ago`; from a minute on, or from what the desk allows, `no price since 14:03:12`. Takes a Quote or its moment."""
+    at = of.at if isinstance(of, Quote) else of
+    if at is None:
+        return "no price yet"
+    if is_old_price(at):
+        return format_html("no price since {}", ist(at))
+    return format_html("{} ago{}", age_of(at), made_up(of))
+
+
+def is_old_price(at: datetime) -> bool:
+    return seconds_since(at) > max(PRICE_OLD_S, DeskSettings.current().max_quote_age_s)
+
+
+def made_up(of: Quote | datetime) -> str:
+    """That a price comes from no market."""
+    return {QuoteSource.WALK: ", random walk", QuoteSource.FILE: ", from a file"}.get(of.source, "") if isinstance(of, Quote) else ""
+
+
 @register.filter
 def span_ms(value: timedelta | None) -> str:
     """A measured gap: 6 ms, 1,090 ms, 42.1 s, 120 s, 12 min."""
@@ -219,6 +242,11 @@ def _face(at: datetime) -> str:
     if clock.trading_day(at) == clock.trading_day(clock.now()):
         return f"{local:%H:%M:%S}"
     return f"{_day(local.date())} {local:%H:%M}"
+
+
+def at_ist(at: datetime) -> str:
+    """The same as plain text, for a sentence."""
+    return _face(at)
 
 
 @register.simple_tag

@@ -15,7 +15,7 @@ from trading.models import Order, OrderType
 from trading.selectors import pricing, queue
 from trading.services import overrides
 from trading.services.advice import advise
-from trading.templatetags.desk import clock_face, money, price, qty, seconds_since, type_word
+from trading.templatetags.desk import at_ist, clock_face, is_old_price, made_up, money, price, qty, seconds_since, type_word
 from trading.web.verdict import Shown, blocked, shown
 from tvapp.lib.money import plain
 from tvapp.models import DeskSettings
@@ -72,7 +72,8 @@ class QueueRow:
         if order.order_type == OrderType.SL:
             return f"{order.product} · trigger {price(order.trigger_price, order.instrument)}"
         if quote:
-            return f"{order.product} · LTP {price(quote.ltp, order.instrument)}"
+            old = f", no price since {at_ist(quote.at)}" if is_old_price(quote.at) else made_up(quote)
+            return f"{order.product} · LTP {price(quote.ltp, order.instrument)}{old}"
         if order.ref_price:
             return f"{order.product} · alert {price(order.ref_price, order.instrument)}"
         return f"{order.product} · no price yet"
@@ -178,6 +179,7 @@ def actions(order: Order) -> frozenset[str]:
         "execute": state == State.WAITING,
         "edit": state in orderfsm.EDITABLE,
         "cancel": state in orderfsm.CANCEL_HERE or (state in orderfsm.LIVE and not order.pending_action),
+        "modify": state in orderfsm.LIVE and not order.pending_action and order.instrument_id is not None,
         "back": state in (State.HELD, State.QUEUED),
         "map": overrides.may_map(order),
         "resubmit": state in (State.REJECTED_RISK, State.STALE, State.FAILED),

@@ -14,10 +14,10 @@ from trading.domain.orderfsm import State
 from trading.models import Order
 from trading.selectors import orders as read
 from trading.selectors import pricing, queue
-from trading.services import health
+from trading.services import health, modify
 from trading.services.advice import advise
 from trading.web import rows, story
-from trading.web.forms import AlertFilter, OrderEdit, OrderFilter, QueueFilter
+from trading.web.forms import AlertFilter, OrderEdit, OrderFilter, OrderModify, QueueFilter
 from trading.web.verdict import rules, shown
 from tvapp.lib import clock
 from tvapp.models import DeskSettings
@@ -167,8 +167,10 @@ def order_context(request: HttpRequest, order: Order, form: OrderEdit | None = N
         "lots": rows.lots(order, order.quantity),
         "value": waiting.value if waiting else _value(order),
         **_slices(order),
+        "modify_form": OrderModify(order=order, names=modify.fields_of(order)) if "modify" in possible else None,
         "fills": [(fill, fill.quantity * fill.price) for fill in order.fills.all()],
         "live": state not in orderfsm.ENDED,
+        "quote": queue.quote_of(order),
         **_against_alert(order),
     }
 

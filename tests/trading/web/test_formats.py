@@ -1,5 +1,6 @@
 """How money, quantities, ages and times are written."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
@@ -9,8 +10,10 @@ import time_machine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brokers.models import Quote
 from trading.domain.orderfsm import State
 from trading.templatetags import desk
+from tvapp.lib import clock
 
 MINUS = "\u2212"
 TICK_10 = SimpleNamespace(tick=Decimal("0.10000000"))
@@ -104,3 +107,23 @@ def test_it_names_the_year_only_when_it_is_another_one():
 def test_it_has_a_word_and_a_drawing_for_every_state(state):
     chip = desk.state_chip(state)
     assert desk.state_word(state) in chip and f"#i-{desk.state_icon(state)}" in chip
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("seconds", "source", "said"),
+    [
+        (4, "FEED", "0:04 ago"), (59, "FEED", "0:59 ago"), (4, "WALK", "0:04 ago, random walk"), (4, "FILE", "0:04 ago, from a file"),
+        (61, "FEED", "no price since 10:28:59"), (86400, "WALK", "no price since 22 Nov 10:30"),
+    ],
+)  # fmt: skip
+def test_it_says_how_old_a_price_is_or_since_when_there_is_none(seconds, source, said):
+    with time_machine.travel("2026-11-23T10:30:00+05:30", tick=False):
+        at = clock.now() - timedelta(seconds=seconds)
+        shown = desk.price_age(Quote(source=source, at=at))
+        assert re.sub(r"<[^>]+>", "", shown) == said
+        assert re.sub(r"<[^>]+>", "", desk.price_age(at)) == said.partition(",")[0]
+
+
+def test_it_says_that_there_was_never_a_price():
+    assert desk.price_age(None) == "no price yet"

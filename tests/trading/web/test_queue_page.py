@@ -143,3 +143,25 @@ def test_it_opens_an_edit_without_a_script(me):
     order = waiting(me)
     page = text(me.client.get(f"/queue?edit={order.pk}"))
     assert f'id="edit-{order.pk}"' in page and 'value="1500.00"' in page and "Save or discard your edit first" in page
+
+
+# --------------------------------------------------------------------------- prices
+def test_it_says_since_when_there_is_no_price(me):
+    order = waiting(me, instrument=instrument("INFY"))
+    quote = make.QuoteFactory(instrument=order.instrument, ltp=Decimal("1500.05"), at=clock.now() - timedelta(seconds=5))
+    assert "LTP 1,500.05" in text(me.client.get("/queue")) and "no price since" not in text(me.client.get("/queue"))
+    for ago, where in ((timedelta(minutes=2), "/queue"), (timedelta(days=3), f"/orders/{order.pk}")):
+        type(quote).objects.update(at=clock.now() - ago)
+        page = text(me.client.get(where))
+        assert "1,500.05" in page and "no price since" in page
+    type(quote).objects.all().delete()
+    assert "no price yet" in text(me.client.get(f"/orders/{order.pk}"))
+
+
+def test_it_shows_nobody_a_price_that_another_account_made_up(me):
+    order = waiting(me, instrument=instrument("INFY"))
+    make.QuoteFactory(instrument=order.instrument, ltp=Decimal("1234.55"), source="WALK")
+    for where in ("/queue", f"/orders/{order.pk}"):
+        assert "1,234.55" not in text(me.client.get(where))
+    type(order.account).objects.update(quote_source="WALK")
+    assert "LTP 1,234.55, random walk" in text(me.client.get("/queue"))
