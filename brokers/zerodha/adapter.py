@@ -7,6 +7,7 @@ Nothing is sent twice, nothing is guessed: what an answer proves is decided in `
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,6 +17,7 @@ from brokers.base import Adapter, UnsupportedFeature
 from brokers.errors import Ambiguous, AuthExpired, LimitCode, RateLimited, RejectCode, Rejected, Unavailable
 from brokers.models import BrokerAccount, BrokerSession
 from brokers.types import (
+    LIVE,
     Capabilities,
     Fill,
     Funds,
@@ -60,6 +62,7 @@ class ZerodhaAdapter(Adapter):
 
     def __init__(self, account: BrokerAccount):
         self.account = account
+        self._first_leg: dict[str, str] | None = None  # of each leg of an iceberg, as the book last told
 
     # ------------------------------------------------------------------------ the road to the broker
     def _call(self, kind: str, purpose: Purpose, work: Callable[[Any], Any], closing: bool = False) -> Any:
@@ -104,48 +107,62 @@ class ZerodhaAdapter(Adapter):
 
     def modify(self, key: OrderKey, **changes: Decimal) -> PlaceAck:
         """Also takes `order_type` (an OrderType) and `protection`. A stop kept at a cap gets a new cap with its new trigger."""
-        row = self._row(key) if not key.variety or _moves_a_stop(changes) else {}
-        variety = str(row.get("variety") or key.variety or "regular")
+        if key.variety == mapping.ICEBERG and changes.get("quantity") is not None:
+            raise UnsupportedFeature("The quantity of an iceberg cannot be changed")
+        row = {} if key.variety and not _moves_a_stop(changes) and key.variety != mapping.ICEBERG else self._row(key)
+        variety, order_id = str(row.get("variety") or key.variety or "regular"), str(row.get("order_id") or key.broker_order_id)
         fields = _changed_fields(changes, mapping.protected(row) and row.get("order_type") == "SL")
-        self._write(lambda kite: _id(kite.modify_order(variety=variety, order_id=key.broker_order_id, **fields)))
-        return PlaceAck(OrderKey(key.broker_order_id, key.ref, variety=variety, symbol=key.symbol), raw={"order_id": key.broker_order_id})
+        self._write(lambda kite: _id(kite.modify_order(variety=variety, order_id=order_id, **fields)))
+        return PlaceAck(OrderKey(key.broker_order_id, key.ref, variety=variety, symbol=key.symbol), raw={"order_id": order_id})
 
     def cancel(self, key: OrderKey) -> None:
-        variety = key.variety or str(self._row(key).get("variety") or "regular")
-        self._write(lambda kite: _id(kite.cancel_order(variety=variety, order_id=key.broker_order_id)), closing=True)
+        row = {} if key.variety and key.variety != mapping.ICEBERG else self._row(key)
+        variety, order_id = str(row.get("variety") or key.variety or "regular"), str(row.get("order_id") or key.broker_order_id)
+        self._write(lambda kite: _id(kite.cancel_order(variety=variety, order_id=order_id)), closing=True)
 
     # ------------------------------------------------------------------------ reads
     def get_order(self, key: OrderKey) -> OrderReport:
         """From the day's book. Not in it: the order's own history decides, and only Kite's plain 'no such order' is proof."""
-        return mapping.order_report(self._row(key), clock.now(), key.ref)
+        found = next((report for report in self._book(key.ref) if report.key.broker_order_id == key.broker_order_id), None)
+        return found or mapping.order_report(self._history(key), clock.now(), key.ref)
 
     def _row(self, key: OrderKey) -> dict[str, Any]:
+        """The broker's row of an order; of an iceberg the leg that is at work, the last one when none is."""
         book = self._read(lambda kite: kite.orders(), mapping.rows)
-        found = next((row for row in book if str(row.get("order_id")) == key.broker_order_id), None)
-        if found is not None:
-            return found
+        mine = [row for row in book if key.broker_order_id in (str(row.get("order_id")), _iceberg_parent(row))]
+        live = (row for row in mine if mapping.status_of(str(row.get("status") or "")) in LIVE)
+        return next(live, mine[-1] if mine else None) or self._history(key)
+
+    def _history(self, key: OrderKey) -> dict[str, Any]:
         history = self._read(lambda kite: kite.order_history(order_id=key.broker_order_id), mapping.rows)
         if not history:
             raise Unavailable("BAD_BODY", "Zerodha gave an empty history for an order")
         return {**history[-1], "order_timestamp": history[0].get("order_timestamp")}
 
     def find_by_ref(self, ref: str, hint: OrderKey | None = None) -> tuple[OrderReport, ...]:
-        reports = self._book(ref)
-        return tuple(report for report in reports if ref and report.key.ref == ref)
+        return tuple(report for report in self._book(ref) if ref and report.key.ref == ref)
 
     def list_orders(self) -> tuple[OrderReport, ...]:
+        """The legs of an iceberg are one order; the slices the broker itself made of an order are each their own, with a parent."""
         return self._book()
 
     def _book(self, ref: str = "") -> tuple[OrderReport, ...]:
         reports, left = self._read(lambda kite: kite.orders(), lambda found: mapping.order_reports(found, clock.now(), ref))
         if left:
             logger.warning("%s: rows of others in the order book could not be read: %s", self.account.name, "; ".join(left[:5]))
-        return reports
+        self._first_leg = {r.key.broker_order_id: mapping.family_of(r) for r in reports if r.key.variety == mapping.ICEBERG}
+        return mapping.whole_icebergs(reports)
 
     def list_fills(self, key: OrderKey | None = None) -> tuple[Fill, ...]:
-        if key is None:
-            return self._read(lambda kite: kite.trades(), lambda found: mapping.fills(found, clock.now()))
-        return self._read(lambda kite: kite.order_trades(order_id=key.broker_order_id), lambda found: mapping.fills(found, clock.now()))
+        """What a leg of an iceberg traded is told as the iceberg's."""
+        if key is not None and key.variety != mapping.ICEBERG:
+            return self._read(lambda kite: kite.order_trades(order_id=key.broker_order_id), lambda found: mapping.fills(found, clock.now()))
+        if self._first_leg is None or key is not None:
+            self._book()
+        first = self._first_leg or {}
+        fills = self._read(lambda kite: kite.trades(), lambda found: mapping.fills(found, clock.now()))
+        told = tuple(replace(fill, broker_order_id=first.get(fill.broker_order_id, fill.broker_order_id)) for fill in fills)
+        return told if key is None else tuple(fill for fill in told if fill.broker_order_id == key.broker_order_id)
 
     def positions(self) -> tuple[Position, ...]:
         return self._read(lambda kite: kite.positions(), mapping.positions)
@@ -173,10 +190,10 @@ class ZerodhaAdapter(Adapter):
     # ------------------------------------------------------------------------ triggers
     def place_gtt(self, request: GttRequest) -> str:
         fields = mapping.gtt_fields(request)
-        return self._write(lambda kite: _id(kite.place_gtt(**fields)["trigger_id"]))
+        return self._call("read", Purpose.WRITE, lambda kite: _id(kite.place_gtt(**fields)["trigger_id"]))  # no order yet: not of their budget
 
     def delete_gtt(self, gtt_id: str) -> None:
-        self._write(lambda kite: kite.delete_gtt(trigger_id=gtt_id)["trigger_id"], closing=True)
+        self._call("read", Purpose.WRITE, lambda kite: kite.delete_gtt(trigger_id=gtt_id)["trigger_id"])
 
     def list_gtts(self) -> tuple[GttSnapshot, ...]:
         return self._read(lambda kite: kite.get_gtts(), lambda found: mapping.gtts(found, clock.now()))
@@ -197,7 +214,7 @@ class ZerodhaAdapter(Adapter):
             raise Unavailable(RejectCode.NOT_PERMITTED, "Nothing was sent: this account has no API secret", sent=False)
         fresh = client.client_for(self.account, "")
         throttle.acquire(self.account, "read")
-        send = lambda: fresh.call(Purpose.LOGIN, lambda kite: _login(fresh, kite, request_token, secret), request_token)  # noqa: E731
+        send = lambda: fresh.call(Purpose.LOGIN, lambda kite: _login(fresh, kite, request_token, secret), request_token, secret)  # noqa: E731
         said = self._spend("read", send)
         self._expect(said["user_id"], "LOGIN_WRONG_USER")
         issued = clock.now()
@@ -236,6 +253,10 @@ def _login(fresh: Client, kite: Any, request_token: str, secret: str) -> dict[st
     if not token:
         raise ValueError("a login without a token")
     return {**mapping.person(said), "access_token": str(token)}
+
+
+def _iceberg_parent(row: dict[str, Any]) -> str:
+    return str(row.get("parent_order_id") or "") if row.get("variety") == mapping.ICEBERG else ""
 
 
 def _id(given: object) -> str:

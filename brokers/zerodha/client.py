@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import requests
 
 CONNECT_S, READ_S, WRITE_S, LEAST_S = 3.05, 7.0, 15.0, 1.0
+IDLE_S = 30.0  # routers and front ends forget connections from about a minute on
 KEPT_CLIENTS = 16  # per thread; each holds one connection
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ANY_IPV4 = "0.0.0.0"  # noqa: S104 - the source of a connection, nothing listens there
@@ -110,6 +111,14 @@ def api_secret(account: BrokerAccount) -> str:
     return account.credentials or settings.KITE_API_SECRET
 
 
+def _readable_secret(account: BrokerAccount) -> str:
+    """Only a login needs the API secret; one that no key opens must not keep orders from being sent, and cannot leak either."""
+    try:
+        return api_secret(account)
+    except SecretUnreadable:
+        return ""
+
+
 def access_token(account: BrokerAccount) -> str:
     """The token of the login as the database has it now; nowhere else is one looked for. AuthExpired when there is none."""
     try:
@@ -127,10 +136,11 @@ class Client:
     """One account's session with the broker, for one thread. `call` is the only road to the network."""
 
     def __init__(self, account: BrokerAccount, token: str, root: str):
-        self.secrets = tuple(s for s in (token, api_key(account), api_secret(account)) if s)
+        self.secrets = tuple(s for s in (token, api_key(account), _readable_secret(account)) if s)
         self.root = root
         self.kite = _kite_class()(api_key=api_key(account), access_token=token or None, root=root)
         self._heard: requests.Response | None = None
+        self._used_at = clock.monotonic()
         session = self.kite.reqsession
         session.max_redirects, session.trust_env = 0, False
         session.hooks["response"].append(self._hear)
@@ -142,8 +152,7 @@ class Client:
 
     def call(self, purpose: Purpose, work: Callable[[Any], Any], *more_secrets: str) -> Any:
         """`work(kite)`, once. Whatever goes wrong is raised as a BrokerError that says what is proven."""
-        self._heard = None
-        self.kite.timeout = _timeout(purpose)
+        self._begin(purpose)
         secrets = (*self.secrets, *more_secrets)
         try:
             found = work(self.kite)
@@ -157,6 +166,13 @@ class Client:
         error = classify(problem, self.answer(), purpose, unmatched_rejects=_unmatched_rejects(), secrets=secrets)
         raise error  # outside the except: what the client raised may hold tokens and must not hang on to this error
 
+    def _begin(self, purpose: Purpose) -> None:
+        """A connection that was long idle may be dead without a sign, and an order sent into it would be one in doubt: a new one is made."""
+        self._heard, self.kite.timeout, now = None, _timeout(purpose), clock.monotonic()
+        if now - self._used_at > IDLE_S:
+            self.kite.reqsession.close()
+        self._used_at = now
+
     def answer(self) -> Answer | None:
         """The last HTTP answer as it came, None when there was none."""
         if self._heard is None:
@@ -169,7 +185,7 @@ class Client:
 
     def lines(self, path: str) -> Iterator[str]:
         """The lines of a large text answer as they arrive, never all of them at once. Unavailable when it is not there or breaks off."""
-        self._heard, self.kite.timeout = None, _timeout(Purpose.READ)
+        self._begin(Purpose.READ)
         problem: Exception | None = None
         try:
             with self._ask(path) as answer:

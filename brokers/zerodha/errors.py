@@ -172,8 +172,8 @@ _PRIVATE_KEYS = {
     "placed_by", "user_id", "account_id", "email", "user_name", "user_shortname",
 }  # fmt: skip
 _IN_TEXT = re.compile(
-    r"(\"?\b(?:access_token|request_token|refresh_token|public_token|enctoken|api_key|api_secret|checksum|placed_by|user_id|account_id|email)\b\"?"
-    r"\s*[=:]\s*\"?|\btoken [\w.-]+:|\bentity account-)([^\s\"&',}<]+)",
+    r"(\"?\b(?:access_token|request_token|refresh_token|public_token|enctoken|api_key|api_secret|checksum|placed_by|user_id|account_id|email)\b\\*\"?"
+    r"\s*[=:]\s*\\*\"?|\btoken [\w.-]+:|\bentity account-)([^\s\"&',}<\\]+)",
     re.IGNORECASE,
 )
 

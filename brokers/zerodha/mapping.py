@@ -7,10 +7,13 @@ Times on the wire are naive and mean India; here they become aware UTC.
 import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 
 from brokers.types import (
+    LIVE,
+    TERMINAL,
     Fill,
     Funds,
     GttKind,
@@ -60,6 +63,7 @@ STATUSES = {
 ORDER_TYPES = {"MARKET": OrderType.MARKET, "LIMIT": OrderType.LIMIT, "SL": OrderType.SL, "SL-M": OrderType.SL_M}
 WIRE_TYPE = {ours: theirs for theirs, ours in ORDER_TYPES.items()}
 PRODUCTS = {"CO": Product.MIS, "BO": Product.MIS}  # both are closed within the day
+ICEBERG = "iceberg"
 SYSTEM_TAGS = ("mktp", "autoslice")
 PROTECTED_TAG = "mktp"
 OUR_TAG = re.compile(r"[tps][a-z2-7]{16}")
@@ -198,6 +202,52 @@ def order_reports(data: object, seen_at: datetime, ref: str = "") -> tuple[tuple
                 raise
             left.append(f"{_text(row, 'order_id') or 'a row without an id'}: {why}")
     return tuple(reports), left
+
+
+def whole_icebergs(reports: Iterable[OrderReport]) -> tuple[OrderReport, ...]:
+    """The same book with the legs of each iceberg as the one order they are; Kite lists a leg when the one before is done."""
+    families: dict[str, list[OrderReport]] = {}
+    for report in reports:
+        families.setdefault(family_of(report), []).append(report)
+    return tuple(r for legs in families.values() for r in ([_iceberg(legs)] if legs[0].key.variety == ICEBERG else legs))
+
+
+def family_of(report: OrderReport) -> str:
+    """The id an order goes by: an iceberg's legs go by their first one's."""
+    return (report.key.variety == ICEBERG and report.parent_id) or report.key.broker_order_id
+
+
+def _iceberg(legs: list[OrderReport]) -> OrderReport:
+    first, last = legs[0], next((leg for leg in legs if leg.status in LIVE), legs[-1])
+    total, filled = _iceberg_total(legs), sum((leg.filled for leg in legs), ZERO)
+    status = last.status
+    if filled >= total:
+        status = Status.FILLED
+    elif status is Status.FILLED or (filled and status in (Status.OPEN, Status.SUBMITTED)):
+        status = Status.PARTIAL  # also between two legs
+    value = sum((leg.filled * leg.avg_price for leg in legs if leg.avg_price), ZERO)
+    return replace(
+        first,
+        key=replace(first.key, broker_order_id=family_of(first)),
+        parent_id=None,
+        status=status,
+        raw_status=last.raw_status,
+        quantity=total,
+        filled=filled,
+        cancelled=total - filled if status in TERMINAL else ZERO,
+        price=last.price,
+        avg_price=value / filled if filled else None,
+        message=last.message,
+        updated_at=max(leg.updated_at for leg in legs),
+    )
+
+
+def _iceberg_total(legs: list[OrderReport]) -> Decimal:
+    """What the whole asks for; a leg alone tells its own part."""
+    meta = (legs[0].raw or {}).get("meta")
+    said = meta.get("iceberg") if isinstance(meta, dict) else None
+    total = number(said.get("total_quantity")) if isinstance(said, dict) else None
+    return max(total or ZERO, sum((leg.quantity for leg in legs), ZERO))
 
 
 def _side(row: Row) -> Side:

@@ -265,6 +265,7 @@ CANARY = "canary0123456789"
     f"url: /session/token?api_key=abc&access_token={CANARY}",
     f"Authorization: token key:{CANARY}",
     f'{{"access_token": "{CANARY}", "x": 1}}',
+    f'{{\\"access_token\\": \\"{CANARY}\\", \\"x\\": 1}}',
     f"for entity account-{CANARY} across",
     f"'request_token={CANARY}'",
 ])  # fmt: skip

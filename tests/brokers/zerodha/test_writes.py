@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from brokers.base import UnsupportedFeature
 from brokers.errors import Ambiguous, AuthExpired, BrokerError, RateLimited, RejectCode, Rejected
+from brokers.registry import adapter_for
 from brokers.types import OrderKey, OrderRequest, OrderType, Product, Side, Status, Validity
 from brokers.zerodha.adapter import _order_fields
 from tests.brokers.zerodha.conftest import INFY
@@ -143,11 +144,42 @@ def test_it_changes_and_cancels_an_after_market_order_in_its_own_variety(adapter
     assert adapter.get_order(key).status is Status.CANCELLED
 
 
-def test_it_sends_an_iceberg_leg_by_leg(sim, adapter, order):
+def test_it_tells_an_iceberg_as_the_one_order_it_is(sim, adapter, order):
+    sim.price("NSE:INFY", 1500, quantity=60)
     ack = adapter.place(order(iceberg_legs=4, price=D(1510)))
-    reports = adapter.find_by_ref(ack.key.ref)
-    assert (ack.key.variety, [report.quantity for report in reports]) == ("iceberg", [25] * 4)
-    assert {report.parent_id or report.key.broker_order_id for report in reports} == {ack.key.broker_order_id}
+    [report] = adapter.find_by_ref(ack.key.ref)
+    assert (ack.key.variety, report.key.broker_order_id, report.parent_id) == ("iceberg", ack.key.broker_order_id, None)
+    assert (report.status, report.quantity, report.filled, report.cancelled) == (Status.PARTIAL, 100, 60, 0)
+    assert adapter.get_order(ack.key) == report and report.avg_price == 1500
+    assert {fill.broker_order_id for fill in adapter.list_fills()} == {ack.key.broker_order_id}
+    assert sum(fill.quantity for fill in adapter.list_fills(ack.key)) == 60
+    assert sum(fill.quantity for fill in adapter_for(adapter.account).list_fills(report.key)) == 60
+    assert len({row["order_id"] for row in sim.accepted(ack.key.ref)}) == 3
+
+
+def test_it_changes_and_cancels_the_leg_of_an_iceberg_that_is_at_work(sim, adapter, order):
+    sim.price("NSE:INFY", 1500, quantity=60)
+    ack = adapter.place(order(iceberg_legs=4, price=D(1510)))
+    adapter.modify(ack.key, price=D(1490))
+    assert adapter.get_order(ack.key).price == 1490
+    adapter.cancel(ack.key)
+    report = adapter.get_order(ack.key)
+    assert (report.status, report.filled, report.cancelled) == (Status.CANCELLED, 60, 40)
+    with pytest.raises(Rejected) as refused:
+        adapter.cancel(ack.key)
+    assert refused.value.code == RejectCode.ORDER_BUSY
+
+
+def test_it_fills_an_iceberg_to_its_end(adapter, order):
+    ack = adapter.place(order(iceberg_legs=4, price=D(1510)))
+    report = adapter.get_order(ack.key)
+    assert (report.status, report.quantity, report.filled) == (Status.FILLED, 100, 100)
+
+
+def test_it_does_not_change_the_quantity_of_an_iceberg(adapter, order):
+    ack = adapter.place(order(iceberg_legs=4, price=D(1490)))
+    with pytest.raises(UnsupportedFeature):
+        adapter.modify(ack.key, quantity=D(50))
 
 
 def test_it_sends_minutes_with_an_order_that_lives_for_minutes(adapter, order):
