@@ -38,15 +38,18 @@ class RunningDesk:
         self.process: subprocess.Popen | None = None
         self.token = ""
 
-    def start(self) -> "RunningDesk":
-        gone = ("TVAPP_TEST", "TVAPP_CRASH_AT", "TVAPP_TIME_SCALE", "DJANGO_SETTINGS_MODULE", "DATABASE_URL")
+    def environment(self) -> dict[str, str]:
+        """Of this desk's processes, and of commands that are run beside it."""
+        gone = ("TVAPP_TEST", "TVAPP_CRASH_AT", "TVAPP_TIME_SCALE", "DJANGO_SETTINGS_MODULE", "DATABASE_URL", "SECRET_KEY", "FIELD_KEYS")
         env = {k: v for k, v in os.environ.items() if k not in gone}
         env |= {"TVAPP_HOME": self.home, "PORT": str(self.port), "TRADINGVIEW_WEBHOOK_SECRET": SECRET, "LOG_LEVEL": "WARNING"}
-        env |= {"TVAPP_ADMIN_USERNAME": "admin", "TVAPP_ADMIN_PASSWORD": PASSWORD, **self.extra}
+        return env | {"TVAPP_ADMIN_USERNAME": "admin", "TVAPP_ADMIN_PASSWORD": PASSWORD, **self.extra}
+
+    def start(self) -> "RunningDesk":
         self.log = open(Path(self.home) / "run.log", "ab")  # noqa: SIM115 - lives as long as the process
         command = [sys.executable, "-m", "tvapp.supervisor"]
-        self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
-        self.wait(lambda: self.call("GET", "/health")[1]["status"] == "ok", 40, "health is ok")
+        self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment(), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
+        self.wait(lambda: self.call("GET", "/health")[1]["status"] == "ok", 90, "health is ok")
         self.token = self.call("POST", "/api/auth/login", {"username": "admin", "password": PASSWORD})[1]["token"]
         return self
 

@@ -108,7 +108,16 @@ class KiteDesk:
         back = self.browser.approve(answer["login_url"])
         assert back.ok, back.text[:500]
         self.desk.wait(lambda: self.status()["connected"], 10, "the account is connected")
+        self.desk.wait(lambda: self.state() == "READY", 15, "the broker's books were compared")
         return self.status()
+
+    def load_instruments(self) -> None:
+        command = [sys.executable, "manage.py", "loadinstruments", "--account", "zerodha"]
+        done = subprocess.run(command, cwd=ROOT, env=self.desk.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+
+    def state(self) -> str:
+        return self.desk.call("GET", f"/api/brokers/accounts/{self.account['id']}")[1]["state"]
 
     def status(self) -> dict:
         return self.desk.call("GET", f"/api/zerodha/status?account_id={self.account['id']}")[1]
@@ -132,6 +141,14 @@ class KiteDesk:
         except AssertionError as late:
             raise AssertionError(f"{self.order(order_id)['status']}: {self.story(order_id)}") from late
         return self.order(order_id)
+
+    def known(self, broker_order_id: str) -> dict | None:
+        """The desk's row for an order of the broker's."""
+        return next((row for row in self.desk.orders() if row["broker_order_id"] == broker_order_id), None)
+
+    def position(self, symbol: str) -> dict:
+        rows = self.desk.call("GET", "/api/positions")[1]["results"]
+        return next(row for row in rows if row["tradingsymbol"] == symbol)
 
     def truth(self, order_id: int) -> list[dict]:
         """What the broker holds of this order: its tag is unique, so more than one row is a doubled order."""
