@@ -14,6 +14,7 @@ EVERY_S = 2.0
 
 
 class Command(BaseCommand):
+    requires_system_checks: list[str] = []  # they import every page, for nothing here
     help = "Says which accounts are logged in. With --loop it listens to their order updates until SIGTERM and has their books read for each."
 
     def add_arguments(self, parser):
