@@ -4,7 +4,7 @@ from django import forms
 from django.contrib import admin
 
 from brokers import prices, secrets, session
-from brokers.models import BrokerAccount, BrokerName, Instrument, Quote, QuoteFrom, QuoteSource
+from brokers.models import BrokerAccount, BrokerName, FreezeLimit, Instrument, Quote, QuoteFrom, QuoteSource
 from tvapp.admin_base import CappedPaginator, DeskAdmin, HistoryAdmin, OwnedAdmin, OwnedForm
 from tvapp.lib import clock
 
@@ -124,6 +124,17 @@ class InstrumentAdmin(DeskAdmin):
 
     def has_delete_permission(self, request, obj=None):
         return False
+
+
+@admin.register(FreezeLimit)
+class FreezeLimitAdmin(DeskAdmin):
+    """Figures of the exchanges, shared by everybody, so only admins change them. A new figure is a new row with its first day."""
+
+    list_display = ["exchange", "root", "quantity", "since"]
+    list_filter = ["exchange"]
+    search_fields = ["root__exact"]
+    search_help_text = "The root: NIFTY."
+    ordering = ["exchange", "root", "-since"]
 
 
 @admin.register(Quote)

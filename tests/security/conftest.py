@@ -7,6 +7,7 @@ from django.test import Client
 
 from brokers.models import Instrument, Quote
 from risk.models import RiskSettings, TradingState
+from tests import factories as make
 from tests.trading.desk import make_desk
 from tests.tvapp.people import browser, person
 from trading.services import strategies
@@ -27,6 +28,7 @@ def victim(db):
     TradingState.objects.create(scope=f"STRATEGY:{desk.auto.pk}", state="REDUCING", actor="test", reason="victim-reason")
     new_token(desk.owner, "victim-key")
     Quote.objects.get_or_create(instrument=Instrument.objects.first(), defaults={"ltp": 1500})
+    make.TvSymbolOverrideFactory(owner=desk.owner, tv_symbol="NSE:victim-index")
     DeskSettings(id=1).save()
     return desk
 

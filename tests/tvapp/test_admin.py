@@ -11,8 +11,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from brokers.models import BrokerAccount, Instrument, Quote
+from brokers.models import BrokerAccount, FreezeLimit, Instrument, Quote
 from risk.models import Decision, RiskSettings, TradingState
+from tests import factories as make
 from tests.trading.desk import make_desk
 from tests.tvapp.people import browser, person, strategy_of
 from trading.models import Alert, Order, Strategy, SystemEvent
@@ -55,6 +56,7 @@ def _furnish(name: str) -> User:
     RiskSettings.objects.create(owner=desk.owner, scope="ACCOUNT", account=desk.account, max_order_value=Decimal(5000))
     TradingState.objects.create(scope=f"STRATEGY:{desk.auto.pk}", state="REDUCING", actor=name, reason=f"of {name}")
     new_token(desk.owner, f"key of {name}")
+    make.TvSymbolOverrideFactory(owner=desk.owner, tv_symbol=f"NSE:{name.upper()}")
     return desk.owner
 
 
@@ -105,7 +107,7 @@ OURS = [m for m in admin.site._registry if m._meta.app_label in ("trading", "ris
 def test_it_opens_no_foreign_row(model, page, asha, ravi):
     foreign = model._default_manager.filter(**_foreign(model, ravi)).first() if _foreign(model, ravi) else None
     if foreign is None:
-        assert model in (Instrument, Quote, DeskSettings)  # the desk's own
+        assert model in (Instrument, Quote, FreezeLimit, DeskSettings)  # the desk's own
         return
     assert browser(asha).get(_page(model, page, foreign.pk)).status_code in (302, 403, 404)
 
@@ -166,7 +168,7 @@ def test_it_writes_no_old_version_back(asha):
     assert row.name == "manual"
 
 
-@pytest.mark.parametrize("model", [User, DeskSettings, Instrument, Quote], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("model", [User, DeskSettings, Instrument, Quote, FreezeLimit], ids=lambda m: m.__name__)
 def test_it_keeps_the_desk_and_its_people_to_admins(model, asha, boss):
     Quote.objects.get_or_create(instrument=Instrument.objects.first(), defaults={"ltp": 1})
     DeskSettings().save()

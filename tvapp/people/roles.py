@@ -13,19 +13,21 @@ VIEWER, TRADER, ADMIN = "viewer", "trader", "admin"
 ROLES = (VIEWER, TRADER, ADMIN)
 
 _SEEN = {
-    "brokers": ("brokeraccount", "instrument", "quote"),
+    "brokers": ("brokeraccount", "instrument", "quote", "freezelimit"),
     "risk": ("risksettings", "decision", "tradingstate"),
-    "trading": ("strategy", "alert", "signal", "order", "orderattempt", "orderevent", "fill", "position", "systemevent"),
+    "trading": ("strategy", "alert", "signal", "order", "orderattempt", "orderevent", "fill", "position", "systemevent", "tvsymboloverride"),
     "tvapp": ("apitoken",),
 }
 _VIEWER = frozenset(f"{app}.view_{model}" for app, models in _SEEN.items() for model in models)
 _TRADER = _VIEWER | {
     "trading.add_strategy", "trading.change_strategy",
+    "trading.add_tvsymboloverride", "trading.change_tvsymboloverride", "trading.delete_tvsymboloverride",
     "brokers.add_brokeraccount", "brokers.change_brokeraccount",
     "risk.add_risksettings", "risk.change_risksettings", "risk.delete_risksettings",
 }  # fmt: skip
 _ADMIN = _TRADER | {
     "brokers.add_instrument", "brokers.change_instrument", "brokers.add_quote", "brokers.change_quote",
+    "brokers.add_freezelimit", "brokers.change_freezelimit", "brokers.delete_freezelimit",
     "tvapp.view_desksettings", "tvapp.change_desksettings",
 }  # fmt: skip
 PERMISSIONS: Mapping[str, frozenset[str]] = {VIEWER: _VIEWER, TRADER: _TRADER, ADMIN: _ADMIN}
