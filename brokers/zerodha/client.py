@@ -206,6 +206,9 @@ class Client:
         return answer
 
     def close(self) -> None:
+        """Nothing may keep the connection: not the last answer, and not the circle of client, session and hook."""
+        self._heard = None
+        self.kite.reqsession.hooks["response"].clear()
         self.kite.reqsession.close()
 
 
