@@ -3,74 +3,76 @@
 A change names the values to reach, so asking twice cannot do it twice; still it is looked up first and repeated only when it provably did not leave.
 """
 
-import hashlib
-import json
+import logging
 from decimal import Decimal
+
+from django.db.models import F
 
 from brokers import registry
 from brokers.base import Adapter
-from brokers.errors import AuthExpired, BrokerError, RateLimited, Rejected, Unavailable
-from brokers.types import OrderKey, OrderReport
+from brokers.errors import BrokerError
+from brokers.types import OrderReport
 from trading.models import AttemptKind, AttemptOutcome, Order, OrderAttempt, Pending
-from trading.services import health, orders, sync
-from tvapp.lib import clock, crash
+from trading.services import asks, halt, orders, sync
+from tvapp.lib import clock
 
+logger = logging.getLogger("tvapp.changes")
 ACTOR = "desk"
 GIVE_UP_S = 60
-_MEANS = {
-    Rejected: AttemptOutcome.REFUSED, AuthExpired: AttemptOutcome.AUTH, RateLimited: AttemptOutcome.THROTTLED, Unavailable: AttemptOutcome.NOT_SENT,
-}  # fmt: skip
-_UNSENT = (AttemptOutcome.NOT_SENT, AttemptOutcome.THROTTLED, AttemptOutcome.AUTH)
 
 
 def work(order: Order) -> str:
     """Sends the change that was asked for, once, and sees whether the broker shows it. Safe to call twice."""
     adapter = registry.adapter_for(order.account)
-    tries = OrderAttempt.objects.filter(order=order, kind=AttemptKind.MODIFY).order_by("id")
-    last = tries.last()
-    if last is None or last.no <= order.modifications or last.outcome in _UNSENT:
-        last = _send(order, adapter, tries.count() + 1)
-    return _look(order, adapter, last)
+    last = asks.last(order, AttemptKind.MODIFY)
+    if asks.unheard(order, last, "CHANGE_ASKED"):
+        if fault := _fault(order, adapter, last):
+            _end(order, "CHANGE_REFUSED", f"Not changed: {fault}. The old values count.")
+            return "not changed"
+        last = _send(order, adapter)
+    try:
+        return _look(order, adapter, last)
+    except BrokerError as exc:
+        logger.warning("order %s could not be read after its change: %s", order.pk, exc, extra={"order_id": order.pk})
+        return "change not seen yet"
 
 
-def _send(order: Order, adapter: Adapter, no: int) -> OrderAttempt:
-    """`modifications` counts the changes that are settled: an attempt above it belongs to the one under way."""
+def _fault(order: Order, adapter: Adapter, last: OrderAttempt | None) -> str:
+    """Why it must not leave, or not any more; empty when it may."""
+    most = adapter.caps.modifications
+    if most is not None and order.modifications >= most:
+        return f"the broker lets one order be changed {most} times, and this one was"
+    if halt.halted(order) is not None and not _only_less(order):
+        return "trading is stopped"
+    wish = asks.wished_at(order, "CHANGE_ASKED")
+    if wish and clock.now() - wish > clock.seconds(GIVE_UP_S):
+        return f"it could not be sent for {GIVE_UP_S} s ({last.message or 'no answer'})" if last else "nobody sent it in time"
+    return ""
+
+
+def _only_less(order: Order) -> bool:
+    asked = order.pending_changes
+    return set(asked) == {"quantity"} and Decimal(asked["quantity"]) <= (order.quantity or 0)
+
+
+def _send(order: Order, adapter: Adapter) -> OrderAttempt:
     wanted = {name: Decimal(value) for name, value in order.pending_changes.items()}
     payload = {"change": order.broker_order_id, "variety": order.variety, **order.pending_changes}
-    digest = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
-    attempt = OrderAttempt.objects.create(order=order, kind=AttemptKind.MODIFY, no=no, payload=payload, payload_hash=digest, process=health.process())
-    crash.point("changes.intent")
-    outcome, message, raw = AttemptOutcome.ACCEPTED, "", {}
-    try:
-        adapter.modify(key_of(order), **wanted)
-    except BrokerError as exc:
-        outcome, message, raw = _outcome(exc), exc.message, dict(exc.raw or {})
-    crash.point("changes.sent")
-    attempt.outcome, attempt.message, attempt.answer, attempt.finished_at = outcome, message[:300], raw, clock.now()
-    attempt.save(update_fields=["outcome", "message", "answer", "finished_at"])
+    attempt = asks.ask(order, AttemptKind.MODIFY, payload, lambda: adapter.modify(sync.key_of(order), **wanted))
+    if attempt.outcome not in asks.UNSENT:
+        Order.objects.filter(pk=order.pk).update(modifications=F("modifications") + 1)
     return attempt
 
 
-def key_of(order: Order) -> OrderKey:
-    return OrderKey(broker_order_id=order.broker_order_id, ref=order.tag, variety=order.variety, symbol=order.symbol)
-
-
-def _outcome(exc: BrokerError) -> AttemptOutcome:
-    return next((outcome for kind, outcome in _MEANS.items() if isinstance(exc, kind)), AttemptOutcome.UNKNOWN)
-
-
-def _look(order: Order, adapter: Adapter, attempt: OrderAttempt) -> str:
-    try:
-        found = adapter.get_order(key_of(order))
-    except BrokerError:
-        return "change not seen yet"
+def _look(order: Order, adapter: Adapter, attempt: OrderAttempt | None) -> str:
+    """Raises BrokerError when the order cannot be read: then the next bell looks again."""
+    found = adapter.get_order(sync.key_of(order))
     if _shows(order, found):
-        _end(order, attempt, "CHANGED", f"{order.account.get_broker_display()} changed {_said(order)}.", done=True)
-    elif attempt.outcome == AttemptOutcome.REFUSED:
-        text = f"The broker did not change it: {attempt.message}. The old values count."
-        _end(order, attempt, "CHANGE_REFUSED", text)
-    elif attempt.outcome not in _UNSENT and clock.now() - attempt.started_at > clock.seconds(GIVE_UP_S):
-        _end(order, attempt, "CHANGE_REFUSED", "The broker does not show the change. The old values count.")
+        _end(order, "CHANGED", f"{order.account.get_broker_display()} changed {_said(order)}.", done=True)
+    elif attempt and attempt.outcome == AttemptOutcome.REFUSED:
+        _end(order, "CHANGE_REFUSED", f"The broker did not change it: {attempt.message.rstrip('.')}. The old values count.")
+    elif attempt and attempt.outcome not in asks.UNSENT and clock.now() - attempt.started_at > clock.seconds(GIVE_UP_S):
+        _end(order, "CHANGE_REFUSED", "The broker does not show the change. The old values count.")
     sync.pull(order)
     return "change asked"
 
@@ -83,7 +85,7 @@ def _said(order: Order) -> str:
     return ", ".join(f"{name.replace('_', ' ')} to {value}" for name, value in order.pending_changes.items())
 
 
-def _end(order: Order, attempt: OrderAttempt, kind: str, text: str, *, done: bool = False) -> None:
+def _end(order: Order, kind: str, text: str, *, done: bool = False) -> None:
     """The change is settled. Somebody being first means that the order moved: the next look ends it."""
     values = {name: Decimal(value) for name, value in order.pending_changes.items()} if done else {}
-    orders.note(order, kind, text, actor=ACTOR, pending_action=Pending.NONE, pending_changes={}, modifications=attempt.no, **values)
+    orders.note(order, kind, text, actor=ACTOR, pending_action=Pending.NONE, pending_changes={}, **values)

@@ -111,7 +111,8 @@ def _remember(order: Order, report: OrderReport) -> None:
 
 
 def changes(order: Order, report: OrderReport) -> dict[str, Decimal]:
-    """Quantity and prices that are other at the broker than here because somebody changed them there. What we asked for is not among them."""
+    """Quantity and prices that are other at the broker than here because somebody changed them there. What we asked for is told elsewhere;
+    only a quantity counts at once, because fills are measured by it."""
     if _is_older(order, report) or order.status in (State.COMPLETE, State.REJECTED) or order.variety == "iceberg":
         return {}
     seen = {"quantity": report.quantity}
@@ -120,7 +121,11 @@ def changes(order: Order, report: OrderReport) -> dict[str, Decimal]:
     if order.order_type in _HAS_TRIGGER:
         seen["trigger_price"] = report.trigger_price
     asked = order.pending_changes if order.pending_action == Pending.MODIFY else {}
-    return {name: value for name, value in seen.items() if value and value != getattr(order, name) and name not in asked}
+    return {name: value for name, value in seen.items() if value and value != getattr(order, name) and _to_take(name, value, asked)}
+
+
+def _to_take(name: str, value: Decimal, asked: Mapping[str, str]) -> bool:
+    return name not in asked or (name == "quantity" and value == Decimal(asked[name]))
 
 
 def _say_changes(order: Order, there: Mapping[str, Decimal]) -> str:

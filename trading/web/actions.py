@@ -22,9 +22,10 @@ from trading.models import Order, Strategy
 from trading.selectors import queue
 from trading.selectors.orders import with_story
 from trading.services import halt, orders, refusals
+from trading.services import modify as modifying
 from trading.templatetags.desk import qty
 from trading.web import views
-from trading.web.forms import KillForm, OrderEdit, ReleaseForm, ShownForm
+from trading.web.forms import KillForm, OrderEdit, OrderModify, ReleaseForm, ShownForm
 from tvapp.lib.errors import AppError
 from tvapp.owned import may_see_all
 from tvapp.people.roles import may_trade
@@ -121,6 +122,23 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     def act(order: Order) -> str:
         orders.cancel(order, actor=actor_of(request))
         return f"Cancel asked of the broker: {named(order)}." if order.pending_action else f"Cancelled: {named(order)}."
+
+    return _do(request, pk, act)
+
+
+@require_POST
+def modify(request: HttpRequest, pk: int) -> HttpResponse:
+    """Asks the broker for other values of a live order. It keeps the old ones until the broker shows the new."""
+
+    def act(order: Order) -> str:
+        form = OrderModify(request.POST, order=order, names=modifying.fields_of(order))
+        if not form.is_valid():
+            _unreadable(order)
+        changes = form.changes(order)
+        if not changes:
+            return f"Nothing to change: {named(order)}."
+        modifying.modify(order, changes, actor=actor_of(request), version=form.cleaned_data["version"])
+        return f"Change asked of the broker: {named(order)}."
 
     return _do(request, pk, act)
 

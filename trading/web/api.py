@@ -19,7 +19,7 @@ from risk.models import RiskSettings, Scope
 from trading.domain.orderfsm import State
 from trading.models import Alert, Order, OrderEvent, Strategy
 from trading.selectors import instruments
-from trading.services import halt, health, limits, orders, overrides, refusals, strategies
+from trading.services import halt, health, limits, modify, orders, overrides, refusals, strategies
 from trading.web import serializers as show
 from trading.web.filters import AlertFilters, OrderFilters, StrategyFilters
 from tvapp.lib import clock
@@ -149,6 +149,18 @@ class OrderExecute(_OrderAction):
         key = request.headers.get("Idempotency-Key", "")[:128]
         order = orders.approve(order, actor=actor_of(request), key=key, **form.validated_data)
         return _order(order, status.HTTP_202_ACCEPTED)
+
+
+class OrderModify(_OrderAction):
+    @extend_schema(request=show.ModifySerializer, responses={202: show.OrderSerializer}, summary="Ask the broker to change a live order")
+    def post(self, request: Request, pk: int) -> Response:
+        trader(request)
+        order = order_row(request, pk)
+        form = show.ModifySerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        changes = dict(form.validated_data)
+        version = changes.pop("version", None)
+        return _order(modify.modify(order, changes, actor=actor_of(request), version=version), status.HTTP_202_ACCEPTED)
 
 
 class OrderCancel(_OrderAction):

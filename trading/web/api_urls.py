@@ -20,6 +20,7 @@ ROUTES = [
     ("api/orders/<int:pk>/events", api.OrderEvents),
     ("api/orders/<int:pk>/execute", api.OrderExecute),
     ("api/orders/<int:pk>/cancel", api.OrderCancel),
+    ("api/orders/<int:pk>/modify", api.OrderModify),
     ("api/orders/<int:pk>/status", api.OrderStatusChange),
     ("api/orders/<int:pk>/resubmit", api.OrderResubmit),
     ("api/orders/<int:pk>/map", api.OrderMap),

@@ -146,6 +146,26 @@ def _initial(order: Order) -> Mapping[str, object]:
     return {**prices, "quantity": exact(order.quantity), "order_type": order.order_type, "product": order.product, "version": order.version}
 
 
+class OrderModify(forms.Form):
+    """Other values of an order that is live at its broker: only those its type has."""
+
+    quantity = forms.DecimalField(min_value=SMALLEST, max_value=LIMIT_MAX, max_digits=22, decimal_places=8, label="Quantity")
+    trigger_price = forms.DecimalField(min_value=SMALLEST, max_value=LIMIT_MAX, max_digits=22, decimal_places=8, label="Trigger")
+    price = forms.DecimalField(min_value=SMALLEST, max_value=LIMIT_MAX, max_digits=22, decimal_places=8, label="Limit price")
+    version = forms.IntegerField(required=False, min_value=1, widget=forms.HiddenInput())
+
+    def __init__(self, data=None, *, order: Order, names: tuple[str, ...]):
+        super().__init__(data, initial=_initial(order))
+        for name in [n for n in self.fields if n not in (*names, "version")]:
+            del self.fields[name]
+        for name in names:
+            self.fields[name].widget = forms.TextInput(attrs={"class": "in num", "inputmode": "decimal", "autocomplete": "off"})
+
+    def changes(self, order: Order) -> dict[str, Decimal]:
+        """What was typed and is not the order's own value; valid forms only."""
+        return {n: v for n, v in self.cleaned_data.items() if n != "version" and v is not None and v != getattr(order, n)}
+
+
 class ShownForm(forms.Form):
     """What the person was shown when pressing Execute: the row's version and the quantity that would be sent."""
 

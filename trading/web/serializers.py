@@ -89,6 +89,15 @@ class OrderEditSerializer(StrictMixin, serializers.Serializer):
         return OrderSerializer(instance).data
 
 
+class ModifySerializer(StrictMixin, serializers.Serializer):
+    """Other values of a live order; absent ones stay. `quantity` is the whole, what is filled included."""
+
+    quantity = Number(required=False, min_value=Decimal("0.00000001"))
+    price = Number(required=False, min_value=Decimal("0.00000001"))
+    trigger_price = Number(required=False, min_value=Decimal("0.00000001"))
+    version = serializers.IntegerField(required=False, min_value=1)
+
+
 class ExecuteSerializer(StrictMixin, serializers.Serializer):
     version = serializers.IntegerField(required=False, min_value=1)
     quantity = Number(required=False)

@@ -14,6 +14,7 @@ urlpatterns = [
     path("orders/<int:pk>/execute", actions.execute, name="execute"),
     path("orders/<int:pk>/cancel", actions.cancel, name="cancel"),
     path("orders/<int:pk>/edit", actions.edit, name="edit"),
+    path("orders/<int:pk>/modify", actions.modify, name="modify"),
     path("orders/<int:pk>/preview", actions.preview, name="preview"),
     path("orders/<int:pk>/row", actions.row, name="row"),
     path("orders/<int:pk>/back", actions.back_to_queue, name="back"),

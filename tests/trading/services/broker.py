@@ -12,6 +12,7 @@ class Wire:
         self.caps = Capabilities("wire", "BOOK", 20, **caps)
         self.answers, self.placed, self.cancelled = list(answers), [], []
         self.book: dict[str, list[OrderReport]] = {}
+        self.changed, self.refusals = [], []
         self.fills: list[Fill] = []
 
     def place(self, request):
@@ -23,6 +24,12 @@ class Wire:
 
     def cancel(self, key):
         self.cancelled.append(key)
+
+    def modify(self, key, **changes):
+        self.changed.append((key, changes))
+        if self.refusals:
+            raise self.refusals.pop(0)
+        return PlaceAck(key)
 
     def show(self, order, status=Status.OPEN, *, filled=0, broker_id="W1", message=""):
         """Puts the order into the book as the broker would report it."""
