@@ -105,6 +105,12 @@ def is_due(now: datetime) -> bool:
     return not any(data.get("exchange") == "" for data in loaded)
 
 
+def loaded_at() -> datetime | None:
+    """When a list was loaded last; None when that was more than a month ago, or never."""
+    since = clock.now() - timedelta(days=30)
+    return SystemEvent.objects.filter(code=LOADED, at__gte=since).order_by("-at").values_list("at", flat=True).first()
+
+
 # ---------------------------------------------------------------------------- orders that wait for an instrument
 def look_again(rows=None, *, actor: str = ACTOR) -> int:
     """Looks the instruments of waiting orders up once more; those that are found are planned anew and go on waiting. Returns how many."""

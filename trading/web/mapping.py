@@ -12,6 +12,7 @@ from trading.domain import signal as signals
 from trading.domain import symbols
 from trading.models import Order, OverrideScope
 from trading.selectors import instruments
+from trading.services import instruments as listing
 from trading.services import overrides
 from trading.web import actions, views
 from trading.web.rows import contract
@@ -57,6 +58,7 @@ def _page(request: HttpRequest, order: Order, *, fault: str = "", status: int = 
         "q": text,
         "fault": fault,
         "found": found(text),
+        "loaded_at": listing.loaded_at(),
         "scopes": [choice for choice in OverrideScope.choices if choice[0] != OverrideScope.STRATEGY or order.strategy_id],
         "scope": request.POST.get("scope", ""),
         "chosen": request.POST.get("instrument", ""),

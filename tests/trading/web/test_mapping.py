@@ -14,7 +14,7 @@ from risk.models import RiskSettings
 from tests.brokers.listing import MONDAY, item, of_day
 from tests.trading.desk import make_desk
 from tests.trading.web.pages import HTMX, text
-from trading.models import Order, OverrideScope, TvSymbolOverride
+from trading.models import Order, OverrideScope, SystemEvent, TvSymbolOverride
 from trading.services import orders, overrides
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
@@ -169,6 +169,13 @@ def test_the_page_opens_with_contracts_of_the_root(desk, me):
     page = text(me.get(f"/orders/{order.pk}/map"))
     assert "What is NSE:NIFTY?" in page and "NIFTY 24 Nov 2026 future" in page and "NIFTY 24 Nov 2026 24500 CE" in page
     assert "BANKNIFTY" not in page and 'value="NFO:NIFTY26NOVFUT"' in page
+
+
+def test_the_page_says_how_old_the_list_is(desk, me):
+    order = index(desk)
+    assert "No instrument list was loaded" in text(me.get(f"/orders/{order.pk}/map"))
+    SystemEvent.objects.create(code="INSTRUMENTS_LOADED", category="broker", message="m", at=AT - timedelta(days=1, hours=2))
+    assert "Instrument list of 22 Nov" in text(me.get(f"/orders/{order.pk}/map"))
 
 
 def test_the_search_gives_the_list_alone_to_a_script(desk, me):
