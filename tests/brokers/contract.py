@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from brokers.errors import RejectCode, Rejected
 from brokers.types import LIVE, TERMINAL, Capabilities, OrderKey, OrderReport, OrderType, Product, Side, Status
 
-FEW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+INHERITED = [HealthCheck.function_scoped_fixture, HealthCheck.differing_executors]  # one suite, a class for each broker
+FEW = settings(max_examples=25, deadline=None, suppress_health_check=INHERITED)
 FIELDS = [
     {},
     {"side": Side.SELL, "price": D("815.05"), "product": Product.CNC, "quantity": D(7)},
