@@ -33,7 +33,7 @@ def test_it_reads_what_it_missed_after_the_connection_broke(road, listening):
     for link in list(road.bench.server._sockets):
         link.close()
     road.market(1489)
-    assert listening.hear(10) == 1  # opened again, whatever was told meanwhile
+    assert listening.hear(10) >= 1  # opened again, whatever was told meanwhile
     road.go(3)
     assert Order.objects.get(pk=order_id).status == "COMPLETE"
 
