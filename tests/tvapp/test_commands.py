@@ -23,6 +23,7 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 
 from brokers.kitesim import instruments
+from brokers.models import BrokerAccount
 from risk.models import RiskLedger, TradingState
 from tests import factories as make
 from trading.management.commands import sweep
@@ -90,8 +91,8 @@ def nobody_listens(settings):
 
 # ---------------------------------------------------------------------------- all of them (bench: in test_bench.py)
 TRIED = {
-    "bench", "brokerstream", "demo", "docs", "doctor", "kill", "kitesim", "loadinstruments", "prepare", "prune", "recoverorders", "replayalert",
-    "sweep",
+    "bench", "brokerstream", "demo", "docs", "doctor", "kill", "kitesim", "loadinstruments", "prepare", "prune", "recoverorders",
+    "replayalert", "sweep", "syncorders", "syncpositions",
 }  # fmt: skip
 
 
@@ -183,6 +184,21 @@ def test_brokerstream_says_who_is_logged_in(db):
 def test_brokerstream_fails_without_a_database(db):
     with broken_database(), pytest.raises(OperationalError):
         run("brokerstream")
+
+
+# ---------------------------------------------------------------------------- syncorders, syncpositions
+@pytest.mark.parametrize("name", ["syncorders", "syncpositions"])
+def test_sync_has_nothing_to_read_without_a_connected_account(desk, name):
+    assert run(name) == ""
+
+
+@pytest.mark.parametrize("name", ["syncorders", "syncpositions"])
+def test_sync_fails_for_an_account_there_is_not_or_that_is_not_logged_in(desk, name):
+    with pytest.raises(CommandError, match="nobody"):
+        run(name, "--account", "nobody")
+    BrokerAccount.objects.create(owner=desk.owner, name="kite", broker="zerodha", environment="SIM", state="DISCONNECTED")
+    with pytest.raises(CommandError, match="kite"):
+        run(name, "--account", "kite")
 
 
 # ---------------------------------------------------------------------------- sweep

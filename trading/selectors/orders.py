@@ -53,9 +53,9 @@ def of_symbol(rows: QuerySet, symbol: str) -> QuerySet:
 
 # ---------------------------------------------------------------------------- orders
 def page(user, filters: Mapping[str, object], before: int | None = None) -> Page:
-    """A page of orders. `filters`: status, strategy, account, symbol, side, mode, from, to, q; empty ones add nothing."""
+    """A page of orders. `filters`: status, strategy, account, symbol, side, mode, source, from, to, q; empty ones add nothing."""
     rows = Order.objects.for_user(user).select_related("account", "strategy", "instrument")
-    for name in ("status", "strategy", "account", "side", "mode"):
+    for name in ("status", "strategy", "account", "side", "mode", "source"):
         if filters.get(name):
             rows = rows.filter(**{name: filters[name]})
     if filters.get("symbol"):

@@ -31,6 +31,7 @@ UNSEEN_MOST = 3
 SENT_WITHIN = timedelta(days=4)  # an order made before that is not sent any more: its alert is dead after three days at most
 LATE_FILLS = timedelta(days=2)
 ACTOR = "sync"
+UNREAD = ("unread", "session ended", "not connected")
 UNRESOLVED = (State.UNKNOWN, State.NEEDS_REVIEW)
 _REOPENED = (State.CANCELLED, State.EXPIRED, State.FAILED)
 _ROW = ("account", "strategy", "instrument", "owner")

@@ -15,6 +15,7 @@ from trading.domain.orderfsm import State
 from trading.models import Order
 from trading.services import doorbell, health
 from tvapp.lib import clock
+from tvapp.lib.errors import AppError
 from tvapp.models import DeskSettings, Heartbeat
 
 GAP_S = 3
@@ -87,6 +88,19 @@ def _moves(row: Watched, now: datetime, caps: Capabilities) -> bool:
     if row.status == State.NEEDS_REVIEW:
         return now - row.updated_at <= clock.seconds(caps.horizon_s)
     return row.status in MOVING or bool(row.pending_action)
+
+
+def ask(account: BrokerAccount) -> None:
+    """A person asks for a fresh read. Raises AppError when it cannot be had."""
+    if account.state == AccountState.DISCONNECTED:
+        raise AppError("ACCOUNT_DISCONNECTED", f"{account.name} is not logged in, so its books cannot be read.", status=409)
+    caps = caps_of(account)
+    if caps is None:
+        raise AppError("NO_ADAPTER", f"This desk cannot talk to {account.get_broker_display()}.", status=409)
+    if caps.local:
+        ring_once(f"sync {account.pk}", clock.seconds(1), lambda: doorbell.ring_sync(account.pk))
+    else:
+        want(account.pk)
 
 
 def want(account_id: int) -> None:

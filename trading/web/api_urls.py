@@ -4,7 +4,7 @@ from csp.decorators import csp_update
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from trading.web import api, brokers_api
+from trading.web import api, books_api, brokers_api
 from trading.web.postback import PostbackView
 from trading.web.webhook import WebhookView
 
@@ -24,6 +24,11 @@ ROUTES = [
     ("api/orders/<int:pk>/status", api.OrderStatusChange),
     ("api/orders/<int:pk>/resubmit", api.OrderResubmit),
     ("api/orders/<int:pk>/map", api.OrderMap),
+    ("api/orders/<int:pk>/resolve", books_api.OrderResolve),
+    ("api/positions", books_api.Positions),
+    ("api/holdings", books_api.Holdings),
+    ("api/trades", books_api.Trades),
+    ("api/brokers/accounts/<int:pk>/sync", books_api.AccountSync),
     ("api/instruments", api.InstrumentSearch),
     ("api/alerts", api.AlertList),
     ("api/alerts/<int:pk>", api.AlertDetail),

@@ -17,6 +17,7 @@ PAGES = (
     ("desk:dashboard", "Dashboard", "home", "/"),
     ("desk:queue", "Queue", "inbox", "/queue"),
     ("desk:orders", "Orders", "list", "/orders"),
+    ("desk:positions", "Positions", "pulse", "/positions"),
     ("desk:alerts", "Alerts", "bell", "/alerts"),
     ("desk:brokers", "Brokers", "bank", "/brokers"),
     ("admin:index", "Settings", "gear", "/admin/"),

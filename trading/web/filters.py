@@ -3,7 +3,7 @@
 import django_filters as filters
 
 from trading.domain.orderfsm import State
-from trading.models import Alert, Mode, Order, Outcome, Side, Strategy
+from trading.models import Alert, Mode, Order, Outcome, Side, Source, Strategy
 from trading.selectors import orders
 from trading.web.forms import DAYS
 from tvapp.lib.errors import AppError
@@ -46,6 +46,7 @@ class OrderFilters(_Filters):
     side = filters.ChoiceFilter(choices=Side.choices)
     mode = filters.ChoiceFilter(choices=Mode.choices)
     simulated = _yes_or_no()
+    source = filters.ChoiceFilter(choices=Source.choices)
     q = filters.CharFilter(method=lambda rows, name, value: rows.filter(orders.search(value.strip())))
 
     class Meta:

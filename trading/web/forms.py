@@ -11,7 +11,7 @@ from brokers.models import BrokerAccount
 from risk.models import LIMIT_MAX
 from trading.domain.orderfsm import WORDS, State
 from trading.domain.pricing import snap
-from trading.models import Mode, Order, OrderType, Outcome, Product, Side, Strategy
+from trading.models import Mode, Order, OrderType, Outcome, Product, Side, Source, Strategy
 from trading.selectors.queue import AGES
 from trading.templatetags.desk import exact, qty, typed_price
 from trading.web.verdict import WORDS_OF_CHIPS
@@ -76,6 +76,7 @@ class OrderFilter(FilterForm):
     strategy = _rows("Strategy", "All strategies", Strategy)
     account = _rows("Account", "All accounts", BrokerAccount)
     side = _select([("", "Both sides"), *Side.choices], "Side")
+    source = _select([("", "Any origin"), *Source.choices], "Origin")
     mode = _select([("", "Any mode"), (Mode.MANUAL, "Manual"), (Mode.AUTO, "Automatic")], "Mode")
     symbol = _text("Symbol", "Symbol, like NSE:INFY")
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from trading.web import actions, brokers_pages, mapping, views
+from trading.web import actions, books_pages, brokers_pages, mapping, views
 
 app_name = "desk"
 urlpatterns = [
@@ -20,6 +20,10 @@ urlpatterns = [
     path("orders/<int:pk>/back", actions.back_to_queue, name="back"),
     path("orders/<int:pk>/resubmit", actions.resubmit, name="resubmit"),
     path("orders/<int:pk>/map", mapping.map_symbol, name="map"),
+    path("orders/<int:pk>/settle", books_pages.settle, name="settle"),
+    path("positions", books_pages.positions_page, name="positions"),
+    path("holdings", books_pages.holdings_page, name="holdings"),
+    path("sync", books_pages.sync_now, name="sync"),
     path("alerts", views.alerts_page, name="alerts"),
     path("alerts/<int:pk>", views.alert_page, name="alert"),
     path("strategies/<int:pk>/acknowledge", actions.acknowledge, name="acknowledge"),

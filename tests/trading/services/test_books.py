@@ -18,7 +18,7 @@ from tests.trading.services.broker import Wire
 from trading.models import Order, SystemEvent
 from trading.models import Position as Held
 from trading.selectors import snapshot
-from trading.services import books, dispatch, halt, orders, polling, recover, schedules, sweeper, sync
+from trading.services import books, dispatch, halt, orders, polling, recover, resolve, schedules, sweeper, sync
 from tvapp.lib import clock
 
 pytestmark = pytest.mark.django_db
@@ -257,6 +257,40 @@ def test_it_holds_an_order_in_the_queue_that_the_broker_has_already(desk, wire, 
         sweeper.sweep()
     assert (again(order).status, again(order).status_reason) == ("HELD", "FOUND_AT_BROKER")
     assert Order.objects.get(source="EXTERNAL").status == "OPEN"
+
+
+# ------------------------------------------------------------------------- what a person attached
+def attached(desk, wire, said) -> Order:
+    """An order under review that a person called X1, after the next read of the book."""
+    order = unknown(desk, wire)
+    orders.move(again(order), "NEEDS_REVIEW", text="Absent.", actor="test", look_at=None)
+    resolve.resolve(again(order), "SENT", actor="asha", broker_order_id="X1")
+    shows(wire, *said)
+    with after(4):
+        books.sync_account(order.account_id)
+    return again(order)
+
+
+def test_it_attaches_the_order_a_person_named_when_the_book_shows_it(desk, wire, remote):
+    wire.fill(D(10), D(1500), broker_id="X1")
+    order = attached(desk, wire, [report("", status=Status.FILLED, filled=10)])
+    assert (order.status, order.broker_order_id, order.filled_quantity, order.pending_changes) == ("COMPLETE", "X1", 10, {})
+    assert Held.objects.get().strategy == desk.auto and Order.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "why"), [([], "does not show"), ([{"side": "SELL"}], "something else"), ([{"symbol": "NSE:TCS"}], "something else")]
+)
+def test_it_says_why_it_does_not_attach_an_order(desk, wire, remote, said, why):
+    order = attached(desk, wire, [report("", **facts) for facts in said])
+    assert (order.status, order.pending_changes) == ("NEEDS_REVIEW", {})
+    assert why in order.events.last().text
+
+
+def test_it_does_not_attach_what_carries_the_tag_of_another_order(desk, wire, remote):
+    other = sent(desk)
+    order = attached(desk, wire, [report(other.tag, broker_id="W1"), report(other.tag, broker_id="X1")])
+    assert order.status == "NEEDS_REVIEW" and order.broker_order_id == ""
 
 
 # ------------------------------------------------------------------------- notices
