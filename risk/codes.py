@@ -246,6 +246,10 @@ class Code(StrEnum):
         "BRACKET_UNSUPPORTED", ROUTE, "Stop and target", WAITS, "the alert carries a stop or target that is not placed here",
         "Decide whether it may go without, or cancel it and place both by hand.",
     )
+    BROKER_CANNOT = (
+        "BROKER_CANNOT", ROUTE, "Known to the broker", WAITS, "the account's broker does not take an order like this",
+        "Change the product, the validity or the iceberg of the order, or send it to another account.",
+    )
     ACTION_UNKNOWN = (
         "ACTION_UNKNOWN", ROUTE, "Side given", WAITS, "the alert does not say whether to buy or to sell",
         "Put the side into the alert.",

@@ -19,7 +19,8 @@ PASS, WARN, CLAMP, REJECT, DEFER, SKIP, EXEMPT = (
 SIDES = ("BUY", "SELL")
 STOP_MARKET = ("SL-M", "SL_M")
 ORDER_TYPES = ("MARKET", "LIMIT", "SL", *STOP_MARKET)
-PRODUCTS = ("CNC", "MIS", "NRML")
+PRODUCTS = ("CNC", "MIS", "NRML", "MTF")
+DELIVERY = ("CNC", "MTF")
 DERIVATIVES = ("FUT", "CE", "PE")
 PAPER_TICK, PAPER_LOT = D("0.05"), D(1)
 INSTRUMENT_FRESH = timedelta(hours=36)
@@ -394,8 +395,8 @@ def allow_short_selling(case: Case) -> Iterator[Finding]:
     for scope, value in rows or [("GLOBAL", False)]:
         found = say(rule, code, PASS, scope, "yes" if _yes(value) else "no", short, "qty")
         yield found if _yes(value) or not short else too_much(case, found, mode, ZERO)
-    if case.intent.product == "CNC":
-        found = say("short_product", Code.SHORT_PRODUCT, PASS, "ORDER", "CNC", short, "qty")
+    if case.intent.product in DELIVERY:
+        found = say("short_product", Code.SHORT_PRODUCT, PASS, "ORDER", case.intent.product, short, "qty")
         yield too_much(case, found, mode, ZERO) if short else found
 
 

@@ -61,6 +61,8 @@ class Signal:
     trail: Bracket | None = None
     product: Product | None = None
     validity: Validity | None = None
+    validity_minutes: int | None = None
+    iceberg_legs: int | None = None
     stop_loss: Bracket | None = None
     take_profit: Bracket | None = None
     ref_price: Decimal | None = None

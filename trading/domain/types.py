@@ -68,6 +68,7 @@ class Product(StrEnum):
 class Validity(StrEnum):
     DAY = "DAY"
     IOC = "IOC"
+    TTL = "TTL"
 
 
 class BracketKind(StrEnum):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import ROUND_FLOOR, Decimal
 
+from brokers import registry
 from brokers.models import BrokerAccount, Instrument
 from risk.codes import WAITS, Code
 from trading.domain import brackets as domain_brackets
@@ -79,7 +80,27 @@ def place(row: Signal, parsed: Parsed, alert: Alert, account: BrokerAccount, pro
         return _cancel(case)
     if plan.action == intents.PlanAction.NO_ACTION:
         return Routed(None, True, "NO_ACTION", sentence("NO_ACTION"))
-    return _order(case, _guarded(case, plan))
+    return _order(case, _possible(case, _guarded(case, plan)))
+
+
+def _possible(case: Case, plan: intents.Plan) -> intents.Plan:
+    """The plan, told to wait when the account's broker does not know such an order."""
+    fault = _cannot(case, plan)
+    return replace(plan, reasons=(*plan.reasons, Code.BROKER_CANNOT.value), notes=(*plan.notes, fault)) if fault else plan
+
+
+def _cannot(case: Case, plan: intents.Plan) -> str:
+    caps, legs = registry.caps_for(case.account.broker), case.parsed.iceberg_legs or 0
+    broker, validity = case.account.get_broker_display(), str(plan.validity or "DAY")
+    if str(plan.product) not in caps.products:
+        return f"{broker} has no product {plan.product}."
+    if validity not in caps.validities:
+        return f"{broker} has no validity {validity}."
+    if validity == "TTL" and not case.parsed.validity_minutes:
+        return "The validity TTL needs its minutes (validity_minutes)."
+    if legs and not caps.iceberg:
+        return f"{broker} takes no iceberg orders."
+    return "An iceberg needs a limit price." if legs and plan.order_type != SignalType.LIMIT else ""
 
 
 def _guarded(case: Case, plan: intents.Plan) -> intents.Plan:
@@ -133,8 +154,6 @@ def _replanned(order: Order, case: Case, plan: intents.Plan) -> dict[str, object
 
 def check_values(parsed: Parsed) -> None:
     """What no order of ours can carry is refused here, before anything is stored."""
-    if parsed.product == SignalProduct.MTF:
-        raise AppError("BAD_PRODUCT", "MTF orders cannot be sent from here; use CNC, MIS or NRML.", extra={"field": "product"})
     names = ("quantity", "limit_price", "trigger_price", "ref_price", *(["target_position"] if parsed.intent == Intent.TARGET else []))
     for name in names:
         value = getattr(parsed, name)
@@ -213,7 +232,7 @@ def _fields(case: Case, plan: intents.Plan) -> dict[str, object]:
         "reduce_only": plan.reduce_only, "requested_quantity": plan.quantity, "quantity": plan.quantity, "order_type": _order_type(plan),
         "price": plan.price, "trigger_price": plan.trigger_price, "ref_price": plan.ref_price, "product": _known_product(plan),
         "validity": str(plan.validity or "DAY"), "simulated": case.account.environment != "LIVE", "correlation_id": case.alert.correlation_id,
-        "max_slippage_pct": _slippage(case),
+        "max_slippage_pct": _slippage(case), "validity_minutes": case.parsed.validity_minutes or 0, "iceberg_legs": case.parsed.iceberg_legs or 0,
         "fired_at": case.parsed.fired_at, "received_at": case.alert.received_at, "max_age_s": _max_age(case),
         "brackets": domain_brackets.to_data(plan.brackets),
     }  # fmt: skip

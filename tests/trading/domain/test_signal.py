@@ -41,7 +41,7 @@ FULL = Signal(
     trigger_price=D("1E+2"),
     trail=Bracket(BracketKind.POINTS, D(2)),
     product=Product.NRML,
-    validity=Validity.IOC,
+    validity=Validity.IOC, validity_minutes=5, iceberg_legs=2,
     stop_loss=Bracket(BracketKind.PCT, D("1.5")),
     take_profit=Bracket(BracketKind.PRICE, D(120)),
     ref_price=D("0.00000001"),

@@ -12,18 +12,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from brokers import registry
 from brokers.errors import Ambiguous, AuthExpired, Rejected, Unavailable
-from brokers.models import BrokerAccount
+from brokers.models import BrokerAccount, Instrument
 from brokers.types import Status
 from tests.trading.desk import make_desk
 from tests.trading.services.broker import Wire
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Order, Position
-from trading.services import books, dispatch, halt, orders, sweeper, sync
+from trading.services import books, dispatch, halt, modify, orders, sweeper, sync
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 from tvapp.models import DeskSettings
 
+CHANGE_ANSWERS = [None, None, Rejected("ORDER_BUSY", "busy"), Ambiguous("OTHER", "timed out")]
 ANSWERS = [None, None, Rejected("OTHER", "no"), Ambiguous("OTHER", "timed out"), Unavailable("OTHER", "refused"), AuthExpired("OTHER", "token")]
 
 
@@ -75,6 +76,21 @@ class Desk(RuleBasedStateMachine):
             getattr(orders, act)(self.any_order(number), actor="asha")
         except AppError as refused:
             assert refused.code and refused.message
+
+    @rule(number=st.integers(0, 20), quantity=st.integers(1, 4), answer=st.sampled_from(CHANGE_ANSWERS))
+    def person_changes_what_rests(self, number, quantity, answer):
+        order = self.any_order(number)
+        try:
+            modify.modify(order, {"quantity": D(quantity)}, actor="asha")
+        except AppError as refused:
+            assert refused.code and refused.message
+            return
+        self.wire.refusals = [answer] if answer else []
+        dispatch.work(order.pk)
+
+    @rule(freeze=st.sampled_from([None, D(2)]))
+    def exchange_takes_less_or_more_at_once(self, freeze):
+        Instrument.objects.update(freeze=freeze)
 
     @rule(number=st.integers(0, 20))
     def bell_that_nobody_needed(self, number):
@@ -144,6 +160,13 @@ class Desk(RuleBasedStateMachine):
                     assert event.from_status == state and (not state or orderfsm.may_move(State(state), State(event.to_status)))
                     state = event.to_status
             assert state == order.status and events[-1].seq == order.version == len(events)
+
+    @invariant()
+    def slices_add_up_to_what_was_decided(self):
+        for first in Order.objects.filter(children__role="SLICE").distinct():
+            parts = [first, *first.children.filter(role="SLICE")]
+            changed = any(event.kind in ("CHANGED", "EDITED") for part in parts for event in part.events.all())
+            assert changed or any(part.verdict == "CLAMP" for part in parts) or sum(part.quantity for part in parts) == first.requested_quantity
 
     @invariant()
     def fills_never_pass_the_quantity_and_make_the_position(self):

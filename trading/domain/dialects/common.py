@@ -208,6 +208,8 @@ def base(name: str, fields: Fields, context: Context) -> Signal:
         timeframe=timeframe(fields.text("timeframe", "interval")),
         product=product(fields),
         validity=fields.word(Validity, {}, "BAD_VALIDITY", "validity"),
+        validity_minutes=fields.whole(1, 1440, "minutes", "validity_minutes", "validity_ttl"),
+        iceberg_legs=fields.whole(2, 50, "legs", "iceberg_legs"),
         stop_loss=bracket(fields, "stop_loss"),
         take_profit=bracket(fields, "take_profit"),
         trail=trail(fields),

@@ -94,13 +94,17 @@ class Fields:
 
     def seconds(self, *names: str) -> int | None:
         """A whole number of seconds above zero."""
+        return self.whole(1, 86400, "seconds", *names)
+
+    def whole(self, least: int, most: int, unit: str, *names: str) -> int | None:
+        """A whole number within bounds; `unit` names it in the refusal."""
         path, value = self.get(*names)
         if value is None:
             return None
-        span = number_of(value, path)
-        if span <= 0 or span > 86400 or span != int(span):
-            raise refuse("BAD_NUMBER", f"{path} is {plain(span)}; whole seconds from 1 to 86400 are taken.", field=path)
-        return int(span)
+        count = number_of(value, path)
+        if count < least or count > most or count != int(count):
+            raise refuse("BAD_NUMBER", f"{path} is {plain(count)}; whole {unit} from {least} to {most} are taken.", field=path)
+        return int(count)
 
     def time(self, *names: str) -> datetime | None:
         """An aware UTC moment."""
