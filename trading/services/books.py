@@ -20,7 +20,7 @@ from brokers.types import LIVE, Funds, Holding, OrderReport, Position, Status
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import AttemptKind, Level, Order, Source, SystemEvent
-from trading.services import connect, external, orders, polling, recover, sync, sysevents
+from trading.services import connect, external, gtt, orders, polling, recover, sync, sysevents
 from tvapp.lib import clock, crash
 from tvapp.models import DeskSettings
 
@@ -155,6 +155,7 @@ def _apply(account: BrokerAccount, adapter: Adapter, book: sync.Book) -> int:
         if order.pk in tagged and order.status not in UNRESOLVED:
             changed += orders.guarded(order, lambda o: _surfaced(adapter, o, tagged[o.pk], book, strangers)) is True
     _unseen(account, book)
+    strangers = gtt.claim_strangers(account, adapter, strangers)
     return changed + external.adopt_all(account, strangers, book.fills)
 
 
@@ -284,6 +285,10 @@ def _read_rest(account: BrokerAccount, adapter: Adapter) -> str:
     crash.point("books.read")
     with transaction.atomic():
         _store(account, rest)
+    try:
+        gtt.sync_gtts(account, adapter)
+    except BrokerError as exc:
+        return _failed(account, adapter, exc, "triggers", at)
     return ""
 
 

@@ -274,7 +274,8 @@ def _alarm(child: Order) -> bool:
     if bare <= 0:
         return False
     what, open_ = Role(child.role).label.lower(), plain(min(bare, child.quantity or bare))
-    text = f"The {what} of order {child.parent_id} does not stand: {child.why} {open_} {child.tradingsymbol} are open without it."
+    does = "do" if child.role == Role.OCO else "does"
+    text = f"The {what} of order {child.parent_id} {does} not stand: {child.why} {open_} {child.tradingsymbol} are open without it."
     text += " Place it by hand, or close the position."
     with transaction.atomic():
         noted = orders.note(child, "UNPROTECTED", text, actor=ACTOR)
@@ -285,4 +286,4 @@ def _alarm(child: Order) -> bool:
 
 
 def _works(child: Order) -> bool:
-    return child.role != Role.TARGET and child.status not in STANDING
+    return child.role != Role.TARGET and child.status not in (*STANDING, State.NEEDS_REVIEW)

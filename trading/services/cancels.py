@@ -5,7 +5,7 @@ import logging
 from brokers import registry
 from brokers.errors import BrokerError
 from trading.models import AttemptKind, AttemptOutcome, Order, OrderAttempt
-from trading.services import asks, sync
+from trading.services import asks, gtt, sync
 from tvapp.lib import clock
 
 logger = logging.getLogger("tvapp.cancels")
@@ -14,6 +14,8 @@ AGAIN_AFTER_S = 15
 
 def work(order: Order) -> str:
     """Asks the broker when this wish has not reached it yet, then reads. Asked again too soon it would refuse a cancel that is under way."""
+    if order.gtt and not order.broker_order_id:
+        return gtt.delete_for(order, registry.adapter_for(order.account))
     last = asks.last(order, AttemptKind.CANCEL)
     if asks.unheard(order, last, "CANCEL_ASKED") or (last and _led_to_nothing(last)):
         adapter, payload = registry.adapter_for(order.account), {"cancel": order.broker_order_id, "variety": order.variety}

@@ -22,7 +22,7 @@ from risk.codes import Code
 from risk.models import Decision, RiskLedger, Verdict
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
-from trading.models import AttemptKind, AttemptOutcome, Level, Mode, Order, OrderAttempt, Pending
+from trading.models import AttemptKind, AttemptOutcome, Gtt, Level, Mode, Order, OrderAttempt, Pending
 from trading.selectors import pricing
 from trading.selectors.snapshot import scopes
 from trading.services import (
@@ -32,6 +32,7 @@ from trading.services import (
     cancels,
     changes,
     connect,
+    gtt,
     halt,
     health,
     orders,
@@ -48,7 +49,7 @@ from tvapp.models import DeskSettings
 logger = logging.getLogger("tvapp.dispatch")
 WORKER = "desk"
 ASKED_OF_EXITS = (Code.SIGNAL_TOO_OLD, Code.QTY_FREEZE)
-GLANCE = ("status", "pending_action", "version", "starts", "due_at", "correlation_id")
+GLANCE = ("status", "pending_action", "version", "starts", "due_at", "gtt", "correlation_id")
 
 
 def work(order_id: int) -> str:
@@ -76,11 +77,22 @@ def _work_queued(order: Order) -> str:
     if not _count_start(order):
         return "not due"
     crash.point("dispatch.started")
+    prepared = _prepared(order.pk) if order.gtt else None
     claimed = claim(order.pk)
     if claimed is None:
         return "not claimed"
     crash.point("dispatch.claimed")
-    return _send(claimed)
+    return _send(claimed, prepared)
+
+
+def _prepared(order_id: int) -> gtt.Prepared | None:
+    """What a trigger needs to know, read before the claim's transaction. Without an answer the trigger does not leave: it is tried again."""
+    order = _read(order_id)
+    try:
+        return gtt.prepare(order, registry.adapter_for(order.account))
+    except BrokerError as exc:
+        logger.warning("order %s: its broker's triggers could not be read: %s", order_id, exc, extra={"order_id": order_id})
+        return None
 
 
 def _count_start(order: Order) -> bool:
@@ -203,8 +215,8 @@ def _commit_intent(order: Order, decision: Decision, offer: pricing.Offer) -> Cl
         return None
     slicing.make(order, parts[1:])
     attempt = OrderAttempt.objects.create(
-        order=order, kind=AttemptKind.PLACE, no=order.attempt, decision=decision, payload=payload, payload_hash=_hash(payload),
-        process=order.lease_process,
+        order=order, kind=AttemptKind.GTT if order.gtt else AttemptKind.PLACE, no=order.attempt, decision=decision, payload=payload,
+        payload_hash=_hash(payload), process=order.lease_process,
     )  # fmt: skip
     return Claimed(order, attempt, request)
 
@@ -241,8 +253,8 @@ def _hash(payload: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()
 
 
-def _send(claimed: Claimed) -> str:
-    """The only place an order is written to a broker. No transaction is open; whatever happens becomes an outcome."""
+def _send(claimed: Claimed, prepared: gtt.Prepared | None = None) -> str:
+    """The only place an order is written to a broker (its trigger: `gtt.place_for`). No transaction is open; whatever happens becomes an outcome."""
     order, attempt = claimed.order, claimed.attempt
     if not _still_ours(order):
         return _overslept(order, attempt)
@@ -251,15 +263,26 @@ def _send(claimed: Claimed) -> str:
         return _unsent(order, attempt, f"trading was stopped ({stop.reason or stop.scope}) before it left")
     adapter = registry.adapter_for(order.account)
     try:
-        ack = adapter.place(claimed.request)
+        done = gtt.place_for(order, claimed.request, prepared, adapter) if order.gtt else adapter.place(claimed.request)
     except BrokerError as exc:
         return _record_error(order, attempt, exc)
     except Exception as exc:  # anything a client library throws may have come after acceptance: unknown, never failed
         logger.exception("placing order %s ended in an unexpected way", order.pk)
         return _record_error(order, attempt, Ambiguous("OTHER", f"{type(exc).__name__}: {exc}", sent=None))
     crash.point("dispatch.placed")
-    _record_ack(order, attempt, ack, adapter)
+    if order.gtt:
+        _record_trigger(order, attempt, done)
+    else:
+        _record_ack(order, attempt, done, adapter)
     return "sent"
+
+
+def _record_trigger(order: Order, attempt: OrderAttempt, row: Gtt) -> None:
+    with transaction.atomic():
+        _finish(attempt, AttemptOutcome.ACCEPTED, "", {"trigger_id": row.broker_gtt_id})
+        _catch_up(order)
+        gtt.kept(order, row)
+    crash.point("dispatch.kept")
 
 
 def _still_ours(order: Order) -> bool:
@@ -386,4 +409,3 @@ def _retry(order: Order, exc: BrokerError) -> str:
     text = f"Not sent yet: {exc.message}. It is tried again shortly."
     orders.move(order, State.QUEUED, code=exc.code, text=text, actor=WORKER, due_at=now + wait, queued_at=order.queued_at or now, starts=0)
     return "later"
-

@@ -25,7 +25,7 @@ from tvapp.lib.money import plain
 logger = logging.getLogger("tvapp.orders")
 
 CHANGEABLE = ("quantity", "price", "trigger_price")
-EDITABLE_FIELDS = ("quantity", "price", "trigger_price", "order_type", "product")
+EDITABLE_FIELDS = ("quantity", "price", "trigger_price", "order_type", "product", "gtt")
 COPIED = (
     "alert", "signal", "strategy", "account", "instrument", "exchange", "tradingsymbol", "tv_symbol", "side", "reduce_only", "requested_quantity",
     "order_type", "price", "trigger_price", "ref_price", "product", "validity", "simulated", "correlation_id", "owner", "fired_at",
