@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 
 import requests
 
+from tests.bench.place import rows_of
 from tests.process.desk import PASSWORD, ROOT, RunningDesk, running_desk
 
 READY = re.compile(r"http://127\.0\.0\.1:\d+")
@@ -80,6 +81,11 @@ class Browser:
         return self.web.get(back.headers["Location"], timeout=10)
 
 
+def words(page: str) -> str:
+    """What a person reads on a page."""
+    return " ".join(html.unescape(re.sub(r"(?s)<(script|style|head).*?</\1>|<[^>]+>", " ", page)).split())
+
+
 def _field(page: str, name: str) -> str:
     found = re.search(rf'name="{name}"[^>]*value="([^"]*)"', page)
     assert found, f"the page has no field {name}: {page[:500]}"
@@ -106,7 +112,7 @@ class KiteDesk:
         status, answer = self.desk.call("GET", f"/api/zerodha/login-url?account_id={self.account['id']}")
         assert status == 200, answer
         back = self.browser.approve(answer["login_url"])
-        assert back.ok, back.text[:500]
+        assert back.ok, words(back.text) + self.desk.tail()
         self.desk.wait(lambda: self.status()["connected"], 10, "the account is connected")
         self.desk.wait(lambda: self.state() == "READY", 15, "the broker's books were compared")
         return self.status()
@@ -148,7 +154,15 @@ class KiteDesk:
 
     def position(self, symbol: str) -> dict:
         rows = self.desk.call("GET", "/api/positions")[1]["results"]
-        return next(row for row in rows if row["tradingsymbol"] == symbol)
+        return next(row for row in rows if row["symbol"] == symbol)
+
+    def read_now(self) -> None:
+        """Sync now: asks for a fresh read of the broker's books."""
+        assert self.desk.call("POST", f"/api/brokers/accounts/{self.account['id']}/sync")[0] == 202
+
+    def told(self, code: str) -> int:
+        """How often the desk recorded this event."""
+        return rows_of(self.desk.home, "SELECT count(*) FROM trading_systemevent WHERE code = ?", code)[0][0]
 
     def truth(self, order_id: int) -> list[dict]:
         """What the broker holds of this order: its tag is unique, so more than one row is a doubled order."""

@@ -1,4 +1,7 @@
-"""`bin/demo`: one alert for the AUTO and one for the MANUAL demo strategy, posted as TradingView would, followed step by step."""
+"""`bin/demo`: one alert for the AUTO and one for the MANUAL demo strategy, posted as TradingView would, followed step by step.
+
+With `--kite` the road leads through Zerodha's client to a simulated Kite, on a desk of its own (tvapp/kitedemo.py).
+"""
 
 import json
 import secrets
@@ -13,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 from trading.domain.orderfsm import ENDED, State
 from trading.models import Order, OrderEvent, Strategy
 from trading.services import strategies
-from tvapp import supervisor
+from tvapp import kitedemo, supervisor
 from tvapp.lib import clock, money
 
 PATIENCE_S = 30
@@ -25,10 +28,15 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser):
         parser.add_argument("--symbol", default="NSE:INFY", help="what to buy (default %(default)s)")
-        parser.add_argument("--quantity", default="1", help="how many (default %(default)s)")
+        parser.add_argument("--quantity", default="", help="how many (default 1; with --kite 10)")
         parser.add_argument("--price", type=Decimal, default=Decimal(1500), help="the price the alert names (default %(default)s)")
+        parser.add_argument("--kite", action="store_true", help="through Zerodha's client to a simulated Kite, on a temporary desk of its own")
+        parser.add_argument("--once", action="store_true", help="with --kite: end after the fill instead of waiting for Ctrl-C")
 
     def handle(self, *args, **options):
+        if options["kite"]:
+            return self._kite(options)
+        options["quantity"] = options["quantity"] or "1"
         self.root = f"http://{'127.0.0.1' if settings.HOST in ('0.0.0.0', '::') else settings.HOST}:{settings.PORT}"  # noqa: S104
         if supervisor.health(settings.HOST, settings.PORT) == "down":
             raise CommandError(f"No healthy desk answers at {self.root}: start bin/run in another terminal and wait for its address.")
@@ -38,6 +46,19 @@ class Command(BaseCommand):
         self.stdout.write(f"\nSee it in the browser: {base}/queue  {base}/orders  {base}/alerts")
         if not filled:
             raise CommandError(f"The automatic order was not filled within {PATIENCE_S} s; bin/doctor may say why.")
+
+    def _kite(self, options) -> None:
+        wish = kitedemo.Wish(options["symbol"], options["quantity"] or "10", options["price"], options["once"])
+        try:
+            kitedemo.show(wish, self._line)
+        except KeyboardInterrupt:
+            self._line("Stopped.")
+        except (kitedemo.DemoFailed, OSError, ArithmeticError) as why:
+            raise CommandError(str(why)) from why
+
+    def _line(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
 
     def _auto(self, options) -> bool:
         begun, order = self._send("demo-auto", options)
