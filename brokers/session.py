@@ -215,6 +215,9 @@ def exchange(account_id: int) -> Outcome:
     except AppError as exc:
         return _fail(row, exc.code, exc.message)
     except BrokerError as exc:
+        if isinstance(exc, RateLimited) and exc.local:  # nothing left the desk, so the token is as good as before
+            _swap(row, request_token=token)
+            return NOTHING
         return _fail(row, *_explain(row.account, exc, token))
     except Exception:  # anything a client library throws may have come after the token was used
         logger.exception("the login of account %s ended in an unexpected way", account_id)

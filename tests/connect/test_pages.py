@@ -135,6 +135,9 @@ def test_it_lets_no_viewer_connect(login, path):
 
 
 # -------------------------------------------------------------------------------------------------------------------- admin
+FORM = {"name": "zerodha", "enabled": "on", "quote_every_s": 5}
+
+
 def _change(login) -> str:
     return f"/admin/brokers/brokeraccount/{login.account.pk}/change/"
 
@@ -142,17 +145,17 @@ def _change(login) -> str:
 def test_it_changes_a_secret_in_the_admin_without_showing_it(login, ravi):
     page = ravi.get(_change(login)).content.decode()
     assert "simsecret" not in page and "simkey" not in page and "…mkey" in page
-    assert ravi.post(_change(login), {"name": "zerodha", "enabled": "on", "client_id": "AB1234"}).status_code == 302
+    assert ravi.post(_change(login), {**FORM, "client_id": "AB1234"}).status_code == 302
     login.account.refresh_from_db()
     assert (login.account.api_key, login.account.credentials, login.account.client_id) == ("simkey", "simsecret", "AB1234")
-    ravi.post(_change(login), {"name": "zerodha", "enabled": "on", "api_key": "newkey", "api_secret": "newsecret"})
+    ravi.post(_change(login), {**FORM, "api_key": "newkey", "api_secret": "newsecret"})
     login.account.refresh_from_db()
     assert (login.account.api_key, login.account.credentials) == ("newkey", "newsecret")
 
 
 def test_it_keeps_the_key_of_a_connected_account(login, ravi):
     login.log_in()
-    answer = ravi.post(_change(login), {"name": "zerodha", "enabled": "on", "api_key": "newkey"})
+    answer = ravi.post(_change(login), {**FORM, "api_key": "newkey"})
     assert answer.status_code == 200 and b"Disconnect the account before" in answer.content
 
 

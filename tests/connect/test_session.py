@@ -8,7 +8,7 @@ import time_machine
 from django.core import signing
 
 from brokers import session
-from brokers.models import BrokerAccount, BrokerSession
+from brokers.models import BrokerAccount, BrokerSession, RateBucket
 from tests.connect.conftest import work_off
 from tests.tvapp.people import person
 from trading.models import SystemEvent
@@ -127,6 +127,14 @@ def test_it_rings_again_for_a_login_whose_bell_was_lost(login):
     with _later(seconds=3):
         sweeper.sweep()
         assert "connected" in work_off()
+
+
+def test_it_keeps_a_login_that_the_desks_own_limit_held_back(login):
+    RateBucket.objects.create(account=login.account, kind="read", window_s=1, blocked_until=clock.now() + timedelta(minutes=1))
+    assert login.log_in() == "nothing"
+    assert login.row.state == "EXCHANGE"
+    RateBucket.objects.all().delete()
+    assert exchange_login(login.account.pk) == "connected"
 
 
 def test_it_needs_a_key_and_a_secret(login, settings):

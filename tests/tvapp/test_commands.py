@@ -92,7 +92,7 @@ def nobody_listens(settings):
 # ---------------------------------------------------------------------------- all of them (bench: in test_bench.py)
 TRIED = {
     "bench", "brokerstream", "demo", "docs", "doctor", "kill", "kitesim", "loadinstruments", "prepare", "prune", "recoverorders",
-    "replayalert", "sweep", "syncorders", "syncpositions",
+    "replayalert", "rotate_keys", "sweep", "syncorders", "syncpositions",
 }  # fmt: skip
 
 
@@ -259,6 +259,19 @@ def test_prune_deletes_old_beats_tasks_sessions_and_locks(db, monkeypatch):
     assert run("prune") == "3 beats, 1 task rows, 1 sessions, 1 ingest locks."
     assert [row.scope for row in RiskLedger.objects.all()] == ["GLOBAL"]
     assert run("prune") == "Nothing to prune."
+
+
+def test_rotate_keys_brings_a_value_under_the_first_key(desk, settings):
+    type(desk.account).objects.filter(pk=desk.account.pk).update(credentials="geheim")
+    settings.FIELD_KEYS = ["another-key-" + "k" * 32, *settings.FIELD_KEYS]
+    assert run("rotate_keys") == "All 1 values are under the first key, 1 of them written anew."
+
+
+def test_rotate_keys_fails_when_no_key_opens_a_value(desk, settings):
+    type(desk.account).objects.filter(pk=desk.account.pk).update(credentials="geheim")
+    settings.FIELD_KEYS = ["another-key-" + "k" * 32]
+    with pytest.raises(CommandError, match="opened by no key"):
+        run("rotate_keys", "--check")
 
 
 def test_prune_fails_without_a_database(db):
