@@ -11,6 +11,7 @@ from decimal import Decimal
 from django.db import transaction
 from django.db.models import F
 
+from brokers import registry
 from trading.domain import brackets as domain
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
@@ -21,6 +22,7 @@ from trading.services import doorbell, orders, sysevents
 from tvapp.lib import clock, crash
 from tvapp.lib.errors import AppError
 from tvapp.lib.money import ZERO, plain, rupees
+from tvapp.models import DeskSettings
 
 ACTOR = "brackets"
 FOR_EVER_S = 7 * 86400  # a stop does not grow old as an alert does
@@ -29,6 +31,7 @@ PATIENCE_S = 30
 ALARM_AFTER_S = 5
 LOOK_BACK = timedelta(days=2)
 FILLED = [State.PARTIAL, State.COMPLETE, State.CANCELLED, State.EXPIRED]
+TRAIL_PARTS = 10
 STANDING = [State.HELD, State.WAITING]  # not sent, and not sure to go by themselves
 COPIED = (
     "owner", "alert", "strategy", "account", "instrument", "exchange", "tradingsymbol", "tv_symbol", "product", "simulated", "correlation_id",
@@ -231,7 +234,7 @@ def _wake(child: Order) -> None:
 
 def sweep() -> int:
     """Fills without exits, exits beyond the position, exits that did not stand up. Returns how much there was to do."""
-    return _follow_missed() + _settle_all() + _alarms()
+    return _follow_missed() + _settle_all() + _trail_all() + _alarms()
 
 
 def _follow_missed() -> int:
@@ -250,6 +253,49 @@ def _settle_all() -> int:
     for child in books.values():
         orders.guarded(child, settle)
     return 0
+
+
+def _trail_all() -> int:
+    """Trailing stops that a new best price moves. Without a fresh price they stay where they are."""
+    rows = Order.objects.filter(source=Source.BRACKET, role=Role.TRAIL, status__in=orderfsm.LIVE, pending_action="")
+    return sum(orders.guarded(child, _trail) is True for child in rows.select_related("account", "instrument", "instrument__quote"))
+
+
+def _trail(child: Order) -> bool:
+    """Follows the best price since the fill, in steps of a tick; where the broker counts changes, in tenths of the distance."""
+    last, trail, entry = _price_for(child), domain.from_data(child.brackets).trail, _other(child.side)
+    if last is None or trail is None or child.trigger_price is None:
+        return False
+    before = Decimal(child.brackets.get("best") or child.ref_price or last)
+    best = domain.better(entry, before, last)
+    if best != before:
+        child.brackets = {**child.brackets, "best": plain(best)}
+        Order.objects.filter(pk=child.pk).update(brackets=child.brackets)
+    tick, most = child.instrument.tick or Decimal("0.05"), registry.caps_for(child.account.broker).modifications
+    trigger = domain.trailed(entry, trail, best, child.trigger_price, tick)
+    step = tick if most is None else max(tick, domain.distance(trail, best) / TRAIL_PARTS)
+    if abs(trigger - child.trigger_price) < step or domain.better(entry, trigger, last) == trigger or _spent(child, most):
+        return False
+    orders.ask_change(child, {"trigger_price": trigger}, actor=ACTOR)
+    return True
+
+
+def _price_for(child: Order) -> Decimal | None:
+    quote = getattr(child.instrument, "quote", None)
+    if quote is None or not quote.serves(child.account):
+        return None
+    return quote.ltp if abs(clock.now() - quote.at) <= clock.seconds(DeskSettings.current().max_quote_age_s) else None
+
+
+def _spent(child: Order, most: int | None) -> bool:
+    """The broker lets an order be changed only so often: the stop then stays where it got to, and a person hears of it once."""
+    if most is None or child.modifications < most:
+        return False
+    if not child.events.filter(kind="TRAIL_ENDED").exists():
+        text = f"It was changed {most} times, as often as the broker lets it; from here on the stop stays at {rupees(child.trigger_price)}."
+        if orders.note(child, "TRAIL_ENDED", text, actor=ACTOR):
+            sysevents.record("order", "TRAIL_ENDED", f"Order {child.pk}: {text}", level=Level.WARNING, owner=child.owner, order=child)
+    return True
 
 
 def _alarms() -> int:

@@ -1,5 +1,6 @@
 """Stops and targets on paper: made with each filled part, one cancels the other, never more than is held."""
 
+from datetime import timedelta
 from decimal import Decimal as D
 
 import pytest
@@ -281,6 +282,53 @@ def test_it_stores_the_fill_even_when_its_exits_fail(desk, monkeypatch):
     monkeypatch.setattr(brackets, "follow", broken)
     order = entry(desk)
     assert (order.status, order.filled_quantity, order.covered) == ("COMPLETE", 10, 0)
+
+
+TRAIL = {"stop_loss": None, "trail": "1%", "take_profit": None}
+
+
+def test_it_trails_the_best_price_and_never_back(desk):
+    order = entry(desk, **TRAIL)
+    stop = exits(order)["TRAIL"]
+    assert (stop.trigger_price, stop.status) == (D(1485), "OPEN")
+    for price, trigger in ((1520, "1504.8"), (1510, "1504.8"), (1521, "1505.75")):
+        quote(order, price)
+        sweeper.sweep()
+        work()
+        stop.refresh_from_db()
+        assert (stop.trigger_price, stop.pending_action) == (D(trigger), ""), price
+    tick(order, 1505)
+    assert (exits(order)["TRAIL"].status, held()) == ("COMPLETE", 0)
+
+
+def test_it_leaves_a_trailing_stop_alone_without_a_fresh_price(desk):
+    order = entry(desk, **TRAIL)
+    quote(order, 1600)
+    Quote.objects.update(at=clock.now() - timedelta(minutes=5))
+    sweeper.sweep()
+    assert exits(order)["TRAIL"].trigger_price == D(1485)
+
+
+def test_it_stops_trailing_when_the_broker_takes_no_more_changes(desk, monkeypatch):
+    from dataclasses import replace
+
+    from brokers.paper.adapter import PaperAdapter
+
+    order = entry(desk, **TRAIL)
+    monkeypatch.setattr(PaperAdapter, "caps", replace(PaperAdapter.caps, modifications=1))
+    for price in (1520, 1560, 1580):
+        quote(order, price)
+        sweeper.sweep()
+        work()
+    assert exits(order)["TRAIL"].trigger_price == D("1504.8")
+    assert SystemEvent.objects.filter(code="TRAIL_ENDED").count() == 1
+
+
+def test_it_lets_a_trailing_stop_wait_where_orders_end_with_the_day(desk):
+    desk.account.broker = "zerodha"
+    desk.account.save()
+    order = entry(desk, **TRAIL, trade={"product": "CNC"})
+    assert (order.status, order.status_reason) == ("WAITING", "BRACKET_UNSUPPORTED")
 
 
 MARKET = st.lists(
