@@ -323,6 +323,10 @@ class Code(StrEnum):
         "AMO_FALLBACK", ROAD, "After-market order", "sent again, once", "the market is closed, so the order goes out as an after-market order (AMO)",
         "Nothing; it is placed with the next session. The strategy's after-hours setting decides this.",
     )
+    GTT_FALLBACK = (
+        "GTT_FALLBACK", ROAD, "Trigger instead", "sent again, once", "the market is closed, so the order is placed as a trigger (GTT) at its price",
+        "Nothing; the broker sends it when the price is reached. The strategy's after-hours setting decides this.",
+    )
     MARKET_CLOSED = (
         "MARKET_CLOSED", ROAD, "Market closed", "refused by the broker", "the broker refused the order because the market is closed",
         "Send it again in the session, or give the strategy an off-hours policy.",

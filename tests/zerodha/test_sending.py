@@ -6,7 +6,7 @@ import pytest
 
 from brokers.models import Instrument
 from risk.models import RiskSettings, TradingState
-from trading.models import AfterHours, Order, Strategy, SystemEvent
+from trading.models import AfterHours, Gtt, Order, Strategy, SystemEvent
 from trading.services import modify, orders, refusals
 
 NIGHT = "2026-11-23T20:00:00+05:30"
@@ -76,6 +76,15 @@ def test_it_places_after_hours_what_its_strategy_lets_it(road, how):
     road.go(0, 1, 1)
     assert [r["variety"] for r in road.truth(order_id)] == ["amo"], road.story(order_id)
     assert (road.order(order_id).variety, "(AMO)" in road.story(order_id)) == ("amo", True)
+
+
+def test_it_places_a_trigger_after_hours_where_that_is_wanted(road):
+    Strategy.objects.update(after_hours=AfterHours.GTT)
+    road.market(1520)
+    road.bench.clock(at=NIGHT, hours=True, frozen=True)
+    order_id = road.alert(product="CNC")
+    road.go(0, 1, 5)
+    assert (road.order(order_id).status, Gtt.objects.get().state) == ("OPEN", "ACTIVE"), road.story(order_id)
 
 
 def test_it_fails_after_hours_without_such_a_wish(road):

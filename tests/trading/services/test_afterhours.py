@@ -99,4 +99,22 @@ def test_it_makes_no_iceberg_an_after_market_order(night, wire):
     assert afterhours.why_not(order) == "An iceberg cannot be an after-market order."
 
 
+@pytest.mark.parametrize(("trade", "gtt", "said"), [
+    ({"product": "CNC", "order_type": "LIMIT"}, True, ""),
+    ({"product": "CNC", "order_type": "MARKET"}, True, "Only a limit order can wait as a trigger (GTT)."),
+    ({"product": "MIS", "order_type": "LIMIT"}, True, "A trigger (GTT) for shares needs the product CNC."),
+    ({"product": "CNC", "order_type": "LIMIT"}, False, "keeps no triggers (GTT)."),
+])  # fmt: skip
+def test_it_turns_a_limit_order_into_a_trigger_where_that_is_wanted(night, wire, trade, gtt, said):
+    night.auto.after_hours = AfterHours.GTT
+    night.auto.save()
+    wire(closed(), gtt=gtt)
+    order = night.filled("auto", trade=trade)
+    if said:
+        assert (order.status, order.gtt) == ("FAILED", False) and said in order.why
+    else:
+        assert (order.status, order.status_reason, order.gtt) == ("QUEUED", "GTT_FALLBACK", True)
+        assert afterhours.why_not(order) == "It was a trigger already."
+
+
 __all__ = ["wire"]
