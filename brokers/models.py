@@ -102,7 +102,7 @@ class BrokerAccount(OwnedModel):
     fill_on_touch = models.BooleanField(default=False, help_text="A resting paper LIMIT also fills when the price only touches it.")
     postback_token = models.CharField(max_length=43, unique=True, default=new_path_token, editable=False, help_text="Path of the address the broker posts to.")
     created_at = models.DateTimeField(default=clock.now, editable=False)
-    history = HistoricalRecords(excluded_fields=["credentials", "postback_token"])
+    history = HistoricalRecords(excluded_fields=["credentials", "api_key", "postback_token"])
 
     class Meta:
         constraints = [
