@@ -52,12 +52,16 @@ class Window:
     closing: bool
 
     def slot(self, now: datetime) -> int:
-        """The window's number; a day is a trading day in India."""
-        return clock.trading_day(now).toordinal() if self.seconds == DAY_S else int(now.timestamp()) // self.seconds
+        return slot_of(self.seconds, now)
 
     def open(self, now: datetime) -> Q:
         """Not stopped by the broker. A full day stops entries alone: a cancel is worth the try."""
         return Q() if self.seconds == DAY_S and self.closing else Q(blocked_until=None) | Q(blocked_until__lte=now)
+
+
+def slot_of(window_s: int, now: datetime) -> int:
+    """The number of the window that `now` is in; a day is a trading day in India."""
+    return clock.trading_day(now).toordinal() if window_s == DAY_S else int(now.timestamp()) // window_s
 
 
 def rates(account: BrokerAccount, kind: str) -> tuple[tuple[int, int], ...]:

@@ -1,5 +1,6 @@
 """What the whole road must do beside placing: each a story from an alert to what the simulator holds."""
 
+import pytest
 from django.db import connection
 
 
@@ -9,3 +10,16 @@ def test_it_sends_though_the_api_secret_cannot_be_read(road):
         cursor.execute("UPDATE brokers_brokeraccount SET credentials = %s WHERE id = %s", [b"no key opens this", road.account.pk])
     order_id = road.resting()
     assert [row["status"] for row in road.truth(order_id)] == ["OPEN"]
+
+
+@pytest.mark.parametrize("path", ["/", "/brokers", "/queue", "/orders", "/positions", "/holdings", "/orders/{}", "/alerts"])
+def test_it_shows_every_page_of_a_day_with_orders(road, client, path):
+    """Pages are asked when there is something on them: a budget that was used, a position, an order on hold."""
+    filled, resting = road.alert(price=1510), road.resting()
+    road.bench.post("expire")
+    road.alert()
+    road.go(60)
+    client.force_login(road.owner)
+    page = client.get(path.format(filled))
+    assert page.status_code == 200
+    assert road.order(filled).status == "COMPLETE" and road.order(resting).status == "OPEN"
