@@ -151,6 +151,7 @@ def test_it_changes_a_secret_in_the_admin_without_showing_it(login, ravi):
     ravi.post(_change(login), {**FORM, "api_key": "newkey", "api_secret": "newsecret"})
     login.account.refresh_from_db()
     assert (login.account.api_key, login.account.credentials) == ("newkey", "newsecret")
+    assert "newkey" not in str(list(login.account.history.values())) + ravi.get(_change(login).replace("change", "history")).content.decode()
 
 
 def test_it_keeps_the_key_of_a_connected_account(login, ravi):

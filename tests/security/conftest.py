@@ -1,16 +1,18 @@
 """One trader with one of everything, and the people who try to get at it."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from django.test import Client
 
-from brokers.models import Instrument, Quote
+from brokers.models import BrokerAccount, BrokerSession, Instrument, Quote
 from risk.models import RiskSettings, TradingState
 from tests import factories as make
 from tests.trading.desk import make_desk
 from tests.tvapp.people import browser, person
 from trading.services import strategies
+from tvapp.lib import clock
 from tvapp.models import DeskSettings
 from tvapp.people import roles
 from tvapp.people.auth import new_token
@@ -30,7 +32,17 @@ def victim(db):
     Quote.objects.get_or_create(instrument=Instrument.objects.first(), defaults={"ltp": 1500})
     make.TvSymbolOverrideFactory(owner=desk.owner, tv_symbol="NSE:victim-index")
     DeskSettings(id=1).save()
+    _connected(desk.owner)
     return desk
+
+
+def _connected(owner) -> None:
+    """A Zerodha account that is logged in; no broker stands behind it."""
+    facts = {"name": "victim-kite", "broker": "zerodha", "api_key": "victim-api-key", "credentials": "victim-api-secret"}
+    account = BrokerAccount.objects.create(owner=owner, **facts)
+    now = clock.now()
+    tokens = {"access_token": "victim-access-token", "request_token": "victim-request-token"}
+    BrokerSession.objects.create(account=account, state="ACTIVE", issued_at=now, expires_at=now + timedelta(hours=5), user_id="VI1234", **tokens)
 
 
 @pytest.fixture

@@ -55,7 +55,8 @@ def test_it_logs_no_secret(used, lines):
 
 def test_it_shows_no_secret_on_any_page(used, victim, boss):
     digest = type(victim.auto).objects.get(pk=victim.auto.pk).secret_digest
-    hidden = {**used, "digest": digest, "hash": victim.owner.password}
+    broker = {name: f"victim-{name}" for name in ("api-secret", "access-token", "request-token")}
+    hidden = {**used, **broker, "digest": digest, "hash": victim.owner.password}
     for client in (browser(victim.owner), boss):
         for route in routes():
             text = client.get(route.url(victim.owner)).content.decode(errors="replace")
