@@ -32,6 +32,10 @@ class DeskSettingsForm(forms.ModelForm):
             "max_starts": "Starts without an end",
             "retry_window_s": "Tried again for",
             "sync_live_s": "Broker's book is read every",
+            "sync_resting_s": "A real broker's, while orders only rest",
+            "sync_idle_s": "A real broker's, while nothing is there",
+            "kite_session_end_h": "Zerodha's sessions end at",
+            "unmatched_4xx_rejects": "Unknown refusals count as refused",
             "max_quote_age_s": "Oldest price that fills",
             "min_free_disk_mb": "Free disk needed",
             "market_buffer_pct": "Reserve for market orders",
@@ -48,6 +52,7 @@ class DeskSettingsAdmin(SuperuserMixin, HistoryAdmin, DeskAdmin):
         ("Repeats and refused alerts", {"fields": ["duplicate_body_s", "rejected_keep_days"]}),
         ("Webhook secrets", {"fields": ["secret_grace_h"]}),
         ("Sending", {"fields": ["lease_s", "max_starts", "retry_window_s", "sync_live_s", "min_free_disk_mb"]}),
+        ("Real brokers", {"fields": ["sync_resting_s", "sync_idle_s", "kite_session_end_h", "unmatched_4xx_rejects"]}),
         ("Prices", {"fields": ["max_quote_age_s", "market_buffer_pct"]}),
     ]
 
