@@ -45,10 +45,10 @@ class Road:
     def is_connected(self) -> bool:
         return BrokerAccount.objects.get(pk=self.account.pk).state == "READY"
 
-    def alert(self, strategy: str = "kite-auto", **trade) -> int:
+    def alert(self, strategy: str = "kite-auto", symbol: str = "NSE:INFY", **trade) -> int:
         """The id of the order of an alert for 10 INFY at 1490, which rests there while the market is at 1500."""
         details = {"order_action": "BUY", "quantity": 10, "price": 1490, "order_type": "LIMIT", "product": "MIS", **trade}
-        body = {"secret": "installation-secret-1", "platform": "TRADINGVIEW", "strategy_name": strategy, "symbol": "NSE:INFY"}
+        body = {"secret": "installation-secret-1", "platform": "TRADINGVIEW", "strategy_name": strategy, "symbol": symbol}
         body |= {"trade_details": details, "idempotency_key": ids.correlation_id()}
         answer = ingest.receive(json.dumps(body).encode(), token=None, source="127.0.0.1", correlation_id=ids.correlation_id())
         return answer.order_ids[0]
@@ -95,6 +95,11 @@ class Road:
         order = Order.objects.get(pk=order_id)
         lines = [f"{e.kind} {e.from_status}>{e.to_status} {e.text}" for e in order.events.order_by("id")]
         return "\n".join([order.status, order.why, *lines])
+
+    def triggers(self, symbol: str) -> int:
+        """How many triggers (GTT) wait at the broker."""
+        rows = [row for account in self.bench.state.accounts.values() for row in account.gtts.values()]
+        return sum(row["status"] == "active" and row["condition"]["tradingsymbol"] == symbol for row in rows)
 
     def truth(self, order_id: int) -> list[dict]:
         """What the broker accepted under this order's tag."""

@@ -60,6 +60,18 @@ def test_it_ends_a_placing_in_the_right_state(road, mode, word):
     assert SAYS.get(mode, "") in road.story(order_id) + road.order(order_id).broker_message
 
 
+@pytest.mark.parametrize(("mode", "word"), cases("modify"))
+def test_it_knows_the_price_of_an_order_whose_change_went_wrong(road, mode, word):
+    order_id = road.resting()
+    _fault(road, "modify", mode)
+    road.change(order_id, price="1480")
+    road.go()
+    _check(road, order_id, "OPEN")
+    order = road.order(order_id)
+    assert (word, float(order.price)) in (("1480", 1480.0), ("1490", 1490.0)), road.story(order_id)
+    assert (order.price, order.pending_action) == (road.truth(order_id)[0]["price"], "")
+
+
 @pytest.mark.parametrize(("mode", "word"), cases("cancel"))
 def test_it_ends_a_cancel_as_the_broker_does(road, mode, word):
     order_id = road.resting()
