@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from django.db.models import Count, Prefetch, Q, QuerySet
 
 from trading.domain.orderfsm import State
-from trading.models import Alert, Fill, Order, OrderAttempt, OrderEvent, Role, SystemEvent
+from trading.models import Alert, Fill, Order, OrderAttempt, OrderEvent, Role, Source, SystemEvent
 from tvapp.lib import clock
 
 PAGE = 50
@@ -53,11 +53,13 @@ def of_symbol(rows: QuerySet, symbol: str) -> QuerySet:
 
 # ---------------------------------------------------------------------------- orders
 def page(user, filters: Mapping[str, object], before: int | None = None) -> Page:
-    """A page of orders. `filters`: status, strategy, account, symbol, side, mode, source, from, to, q; empty ones add nothing."""
+    """A page of orders. `filters`: status, strategy, account, symbol, side, mode, source, gtt, from, to, q; empty ones add nothing."""
     rows = Order.objects.for_user(user).select_related("account", "strategy", "instrument")
     for name in ("status", "strategy", "account", "side", "mode", "source"):
         if filters.get(name):
             rows = rows.filter(**{name: filters[name]})
+    if filters.get("gtt"):
+        rows = rows.filter(gtt=True)
     if filters.get("symbol"):
         rows = of_symbol(rows, str(filters["symbol"]))
     if text := str(filters.get("q") or "").strip():
@@ -88,6 +90,12 @@ def with_story(user) -> QuerySet[Order]:
             Prefetch("copies", Order.objects.order_by("id")),
         )
     )
+
+
+def exits(order: Order) -> list[Order]:
+    """The stops and targets that were made of this entry's fills, in their order; those of its slices, too."""
+    rows = Order.objects.filter(source=Source.BRACKET).filter(Q(parent=order) | Q(parent__parent=order, parent__role=Role.SLICE))
+    return list(rows.select_related("instrument", "instrument__quote").prefetch_related("gtts").order_by("id"))
 
 
 def slices(order: Order) -> list[Order]:

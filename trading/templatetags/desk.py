@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 
 from brokers.models import Quote, QuoteSource
 from trading.domain.orderfsm import WORDS, State
+from trading.models import Order
 from tvapp.lib import clock
 from tvapp.lib.money import grouped, plain
 from tvapp.models import DeskSettings
@@ -300,6 +301,15 @@ def state_chip(status: str, base: str = "chip") -> SafeString:
 @register.simple_tag
 def side_badge(side: str) -> SafeString:
     return format_html('<span class="side side-{}">{}</span>', side.lower(), side)
+
+
+@register.filter
+def stale_price(order: Order) -> datetime | None:
+    """Since when a trailing stop has had no price it may follow; None while there is a fresh one."""
+    quote = getattr(order.instrument, "quote", None) if order.instrument_id else None
+    usable = quote is not None and quote.serves(order.account)
+    fresh = usable and abs(clock.now() - quote.at) <= clock.seconds(DeskSettings.current().max_quote_age_s)
+    return None if fresh else quote.at if usable else order.created_at
 
 
 @register.filter

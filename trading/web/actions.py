@@ -19,9 +19,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from trading.domain.orderfsm import State
 from trading.models import Order, Strategy
-from trading.selectors import queue
+from trading.selectors import gtts, queue
 from trading.selectors.orders import with_story
-from trading.services import halt, orders, refusals
+from trading.services import gtt, halt, orders, refusals
 from trading.services import modify as modifying
 from trading.templatetags.desk import qty
 from trading.web import views
@@ -141,6 +141,19 @@ def modify(request: HttpRequest, pk: int) -> HttpResponse:
         return f"Change asked of the broker: {named(order)}."
 
     return _do(request, pk, act)
+
+
+@require_POST
+def delete_gtt(request: HttpRequest, pk: int) -> HttpResponse:
+    """Asks the broker to delete a trigger; one of our orders is cancelled with it."""
+    acting(request)
+    row = get_object_or_404(gtts.of_user(request.user), pk=pk)
+    try:
+        gtt.ask_delete(row, actor=actor_of(request))
+        messages.success(request, f"Delete asked of the broker: GTT {row.broker_gtt_id} {row.tradingsymbol}.")
+    except AppError as refused:
+        messages.error(request, f"{refused.message} ({request.correlation_id})")
+    return redirect(f"{reverse('desk:orders')}?gtt=1")
 
 
 @require_POST

@@ -4,7 +4,7 @@ from csp.decorators import csp_update
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from trading.web import api, books_api, brokers_api
+from trading.web import api, books_api, brokers_api, gtt_api
 from trading.web.postback import PostbackView
 from trading.web.webhook import WebhookView
 
@@ -32,6 +32,8 @@ ROUTES = [
     ("api/instruments", api.InstrumentSearch),
     ("api/alerts", api.AlertList),
     ("api/alerts/<int:pk>", api.AlertDetail),
+    ("api/gtts", gtt_api.GttList),
+    ("api/gtts/<int:pk>", gtt_api.GttDetail),
     ("api/strategies", api.StrategyList),
     ("api/strategies/<int:pk>", api.StrategyDetail),
     ("api/strategies/<int:pk>/toggle", api.StrategyToggle),

@@ -46,6 +46,7 @@ class OrderFilters(_Filters):
     side = filters.ChoiceFilter(choices=Side.choices)
     mode = filters.ChoiceFilter(choices=Mode.choices)
     simulated = _yes_or_no()
+    gtt = _yes_or_no()
     source = filters.ChoiceFilter(choices=Source.choices)
     q = filters.CharFilter(method=lambda rows, name, value: rows.filter(orders.search(value.strip())))
 

@@ -77,6 +77,7 @@ class OrderFilter(FilterForm):
     account = _rows("Account", "All accounts", BrokerAccount)
     side = _select([("", "Both sides"), *Side.choices], "Side")
     source = _select([("", "Any origin"), *Source.choices], "Origin")
+    gtt = _select([("", "With and without GTT"), ("1", "Only triggers (GTT)")], "GTT")
     mode = _select([("", "Any mode"), (Mode.MANUAL, "Manual"), (Mode.AUTO, "Automatic")], "Mode")
     symbol = _text("Symbol", "Symbol, like NSE:INFY")
 

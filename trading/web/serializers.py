@@ -8,6 +8,7 @@ from rest_framework import serializers
 from brokers.models import BrokerAccount, Instrument
 from risk.models import LIMIT_MAX, ClampMode, RiskSettings, Scope, clean_symbols
 from trading.models import Alert, Fill, Order, OrderEvent, OrderType, OverrideScope, Product, Strategy
+from trading.selectors import gtts
 from trading.services.route import MOST_DIGITS
 from tvapp.lib.errors import AppError
 from tvapp.lib.money import plain
@@ -67,7 +68,7 @@ class OrderSerializer(serializers.ModelSerializer):
             "id", "alert_id", "strategy_id", "strategy", "account_id", "status", "status_reason", "why", "mode", "simulated", "symbol", "exchange",
             "tradingsymbol", "side", "quantity", "requested_quantity", "filled_quantity", "average_price", "order_type", "price", "trigger_price",
             "product", "validity", "variety", "tag", "broker_order_id", "pending_action", "verdict", "version", "correlation_id", "created_at",
-            "updated_at",
+            "updated_at", "gtt", "parent_id", "role",
         )  # fmt: skip
         read_only_fields = fields
 
@@ -83,7 +84,13 @@ class OrderEditSerializer(StrictMixin, serializers.Serializer):
     trigger_price = Number(required=False, allow_null=True, min_value=Decimal("0.00000001"))
     order_type = serializers.ChoiceField(choices=OrderType.choices, required=False)
     product = serializers.ChoiceField(choices=Product.choices, required=False)
+    gtt = serializers.BooleanField(required=False)
     version = serializers.IntegerField(required=False, min_value=1)
+
+    def validate(self, data):
+        if fault := gtts.fault(self.instance, data):
+            raise AppError("GTT_NOT_POSSIBLE", fault, extra={"field": "gtt"})
+        return data
 
     def to_representation(self, instance) -> dict[str, object]:
         return OrderSerializer(instance).data

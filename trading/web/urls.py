@@ -17,6 +17,7 @@ urlpatterns = [
     path("orders/<int:pk>/modify", actions.modify, name="modify"),
     path("orders/<int:pk>/preview", actions.preview, name="preview"),
     path("orders/<int:pk>/row", actions.row, name="row"),
+    path("gtts/<int:pk>/delete", actions.delete_gtt, name="delete-gtt"),
     path("orders/<int:pk>/back", actions.back_to_queue, name="back"),
     path("orders/<int:pk>/resubmit", actions.resubmit, name="resubmit"),
     path("orders/<int:pk>/map", mapping.map_symbol, name="map"),

@@ -12,8 +12,8 @@ from brokers.models import BrokerAccount
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Order
+from trading.selectors import gtts, pricing, queue
 from trading.selectors import orders as read
-from trading.selectors import pricing, queue
 from trading.services import health, modify
 from trading.services.advice import advise
 from trading.web import rows, story
@@ -26,6 +26,7 @@ from tvapp.people.roles import may_trade
 # Plotly sets style attributes while it draws; pages with a chart, and only those, allow them.
 with_charts = csp_update({"style-src": ["'unsafe-inline'"]})
 WAITING_SHOWN = 6
+TRIGGERS_SHOWN = 50
 FILLED = (State.COMPLETE, State.PARTIAL)
 REFUSED = (State.REJECTED, State.REJECTED_RISK, State.FAILED)
 
@@ -127,7 +128,10 @@ def _before(request: HttpRequest) -> int | None:
 def orders_page(request: HttpRequest) -> HttpResponse:
     form = OrderFilter(request.GET, user=request.user)
     before = _before(request)
-    context = {"form": form, "filtered": form.active(), "page": read.page(request.user, form.values(), before), "before": before}
+    values = form.values()
+    context = {"form": form, "filtered": form.active(), "page": read.page(request.user, values, before), "before": before}
+    if values.get("gtt") and before is None:
+        context["triggers"] = gtts.of_user(request.user).order_by("-id")[:TRIGGERS_SHOWN]
     return render(request, "trading/orders.html", context)
 
 
@@ -167,6 +171,8 @@ def order_context(request: HttpRequest, order: Order, form: OrderEdit | None = N
         "lots": rows.lots(order, order.quantity),
         "value": waiting.value if waiting else _value(order),
         **_slices(order),
+        "exits": read.exits(order),
+        "trigger": gtts.last_of(order),
         "modify_form": OrderModify(order=order, names=modify.fields_of(order)) if "modify" in possible else None,
         "fills": [(fill, fill.quantity * fill.price) for fill in order.fills.all()],
         "live": state not in orderfsm.ENDED,
