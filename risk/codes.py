@@ -243,8 +243,8 @@ class Code(StrEnum):
         "Put TRADINGVIEW into `platform`, or leave the field out.",
     )
     BRACKET_UNSUPPORTED = (
-        "BRACKET_UNSUPPORTED", ROUTE, "Stop and target", WAITS, "the alert carries a stop or target that is not placed here",
-        "Decide whether it may go without, or cancel it and place both by hand.",
+        "BRACKET_UNSUPPORTED", ROUTE, "Stop and target", WAITS, "the stop or target it came with cannot be placed",
+        "Correct its price or product, or cancel it and place everything by hand: it never goes without.",
     )
     BROKER_CANNOT = (
         "BROKER_CANNOT", ROUTE, "Known to the broker", WAITS, "the account's broker does not take an order like this",

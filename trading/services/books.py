@@ -19,8 +19,8 @@ from brokers.models import AccountState, BrokerAccount, BrokerFunds, BrokerHoldi
 from brokers.types import LIVE, Funds, Holding, OrderReport, Position, Status
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
-from trading.models import AttemptKind, Level, Order, Source, SystemEvent
-from trading.services import connect, external, gtt, orders, polling, recover, sync, sysevents
+from trading.models import AttemptKind, Level, Order, Pending, Source, SystemEvent
+from trading.services import cancels, changes, connect, external, gtt, orders, polling, recover, sync, sysevents
 from tvapp.lib import clock, crash
 from tvapp.models import DeskSettings
 
@@ -87,7 +87,9 @@ def look_now() -> dict[int, str]:
 
 
 def _step_local(account: BrokerAccount, adapter: Adapter) -> str:
-    """Paper: its book moves when it is stepped, and holds our orders only."""
+    """Paper: its book moves when it is stepped, and holds our orders only. What was asked of it comes before the market: cancel first."""
+    for order in Order.objects.filter(account=account, status__in=orderfsm.LIVE).exclude(pending_action="").select_related(*_ROW):
+        orders.guarded(order, cancels.work if order.pending_action == Pending.CANCEL else changes.work)
     try:
         adapter.step(clock.now())
         reports, fills = adapter.list_orders(), sync.by_order(adapter.list_fills())

@@ -9,7 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from brokers import registry
 from trading.domain import brackets as domain
@@ -17,6 +17,7 @@ from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Fill, Level, Mode, Order, OrderEvent, Role, Source
 from trading.selectors import brackets as read
+from trading.selectors import gtts
 from trading.selectors.brackets import Pair
 from trading.services import doorbell, orders, sysevents
 from tvapp.lib import clock, crash
@@ -36,6 +37,7 @@ STANDING = [State.HELD, State.WAITING]  # not sent, and not sure to go by themse
 COPIED = (
     "owner", "alert", "strategy", "account", "instrument", "exchange", "tradingsymbol", "tv_symbol", "product", "simulated", "correlation_id",
 )  # fmt: skip
+AS_BEFORE = ("parent", "role", "reduce_only", "side", "ref_price", "max_age_s", "order_type", "price", "trigger_price", "gtt")
 
 
 # --- made with the fill -----------------------------------------------------------------------------------------
@@ -169,10 +171,28 @@ def _cut(child: Order, room: Decimal) -> None:
         elif child.status in orderfsm.CANCEL_HERE:
             text = f"Cut to {plain(room)}: that is what is left to close."
             orders.note(child, "REDUCED", text, actor=ACTOR, quantity=child.filled_quantity + room)
+        elif child.status in orderfsm.LIVE and child.gtt and not child.broker_order_id:
+            _replace(child, room)
         elif child.status in orderfsm.LIVE:
             orders.ask_change(child, {"quantity": child.filled_quantity + room}, actor=ACTOR)
     except AppError:
         return
+
+
+def _replace(child: Order, room: Decimal) -> None:
+    """A trigger cannot be made smaller. It is deleted, and a smaller one leaves once it is gone: never two for the same quantity."""
+    with transaction.atomic():
+        orders.cancel(child, actor=ACTOR)
+        if child.copies.filter(source=Source.BRACKET).exists():
+            return
+        asked = child.requested_quantity or ZERO
+        fields = {name: getattr(child, name) for name in (*COPIED, *AS_BEFORE)}
+        fields |= {
+            "requested_quantity": room, "quantity": room, "covered": child.covered - (asked - room), "copied_from": child, "mode": Mode.AUTO,
+            "source": Source.BRACKET, "received_at": clock.now(),
+        }  # fmt: skip
+        text = f"{Role(child.role).label} for {plain(room)}, in place of order {child.pk}: that is what is left to close."
+        orders.create(State.QUEUED, text=text, actor=ACTOR, **fields)
 
 
 # --- before an order leaves -------------------------------------------------------------------------------------
@@ -185,13 +205,25 @@ def may_leave(order: Order) -> bool:
     could fill, and the position would turn around.
     """
     if order.source == Source.BRACKET:
-        return True
-    fault = read.fault(order)
-    if fault:
-        text = f"{fault} The order waits rather than go without."
-        orders.move(order, State.WAITING, code="BRACKET_UNSUPPORTED", text=text, actor=ACTOR)
-        return False
+        return not _waits_for_old(order)
+    if fault := read.fault(order):
+        return _back_to_waiting(order, "BRACKET_UNSUPPORTED", f"{fault} The order waits rather than go without.")
+    if fault := gtts.fault(order):
+        return _back_to_waiting(order, "GTT_NOT_POSSIBLE", fault)
     return _made_room(order)
+
+
+def _back_to_waiting(order: Order, code: str, text: str) -> bool:
+    orders.move(order, State.WAITING, code=code, text=text, actor=ACTOR)
+    return False
+
+
+def _waits_for_old(child: Order) -> bool:
+    """Whether the trigger this one replaces may still fire: both together would close more than is held."""
+    if child.copied_from is None or child.copied_from.status in orderfsm.ENDED:
+        return False
+    Order.objects.filter(pk=child.pk, status=State.QUEUED).update(due_at=clock.now() + clock.seconds(AGAIN_S), starts=0)
+    return True
 
 
 def _made_room(order: Order) -> bool:
@@ -234,7 +266,7 @@ def _wake(child: Order) -> None:
 
 def sweep() -> int:
     """Fills without exits, exits beyond the position, exits that did not stand up. Returns how much there was to do."""
-    return _follow_missed() + _settle_all() + _trail_all() + _alarms()
+    return _follow_missed() + _settle_all() + _trail_all() + _alarms() + _room_for_nothing()
 
 
 def _follow_missed() -> int:
@@ -301,7 +333,8 @@ def _spent(child: Order, most: int | None) -> bool:
 def _alarms() -> int:
     """Exits that were refused, ended by themselves or do not get away while what they guard is still held: said once, loudly."""
     now = clock.now()
-    rows = Order.objects.filter(created_at__gte=now - LOOK_BACK, source=Source.BRACKET).exclude(status__in=[State.QUEUED, State.COMPLETE])
+    lately = Q(created_at__gte=now - LOOK_BACK) | Q(ended_at__gte=now - LOOK_BACK)  # a trigger stands for months before it ends
+    rows = Order.objects.filter(lately, source=Source.BRACKET).exclude(status__in=[State.QUEUED, State.COMPLETE])
     rows = rows.exclude(events__kind="UNPROTECTED").select_related("account", "owner", "parent")
     return sum(orders.guarded(child, _alarm) is True for child in rows if _fell(child, now))
 
@@ -328,6 +361,26 @@ def _alarm(child: Order) -> bool:
         if noted:
             sysevents.record("order", "UNPROTECTED", text, level=Level.ERROR, owner=child.owner, order=child)
             orders.note(child.parent, "UNPROTECTED", text, actor=ACTOR)
+    return noted
+
+
+def _room_for_nothing() -> int:
+    """Orders for which exits made room and that did not close what they were to close: said once, for nothing guards it now."""
+    rows = Order.objects.filter(created_at__gte=clock.now() - LOOK_BACK, events__kind="MAKES_ROOM", status__in=[*STANDING, *orderfsm.ENDED])
+    rows = rows.exclude(status=State.COMPLETE).exclude(events__kind="UNPROTECTED").select_related("owner").distinct()
+    return sum(orders.guarded(order, _left_bare) is True for order in rows)
+
+
+def _left_bare(order: Order) -> bool:
+    bare = read.held(order, order.side) - sum((pair.left for pair in read.pairs_of(order, order.side)), ZERO)
+    if bare <= 0:
+        return False
+    text = f"The stop and target of what order {order.pk} was to close were cancelled for it, and it was not filled: "
+    text += f"{plain(bare)} {order.tradingsymbol} are open without them. Place them by hand, or close the position."
+    with transaction.atomic():
+        noted = orders.note(order, "UNPROTECTED", text, actor=ACTOR)
+        if noted:
+            sysevents.record("order", "UNPROTECTED", text, level=Level.ERROR, owner=order.owner, order=order)
     return noted
 
 

@@ -12,7 +12,7 @@ from risk.types import OrderClass
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Order, OrderType
-from trading.selectors import pricing, queue
+from trading.selectors import brackets, pricing, queue
 from trading.services import overrides
 from trading.services.advice import advise
 from trading.templatetags.desk import at_ist, clock_face, is_old_price, made_up, money, price, qty, seconds_since, type_word
@@ -143,6 +143,8 @@ def _unsendable(order: Order) -> tuple[str, str]:
     if order.instrument_id is None:
         short = _NO_INSTRUMENT.get(order.status_reason, "Not in the instrument list")
         return short, order.why or f"{order.tradingsymbol} is not in the instrument list, so it cannot be sent."
+    if fault := brackets.fault(order):
+        return "Its stop or target cannot be placed", f"{fault} It never goes without."
     if order.quantity is None:
         return "No quantity: edit it and say how many", "No quantity is known: edit the order and say how many."
     return "", ""

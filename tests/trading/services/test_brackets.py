@@ -171,6 +171,21 @@ def test_it_removes_the_exits_when_another_exit_closes_the_position(desk):
     assert {c.status for c in order.children.all()} == {"CANCELLED"}
 
 
+def test_it_says_when_the_order_that_exits_made_room_for_was_not_filled(desk):
+    order = entry(desk)
+    out = desk.order("auto", trade={"order_action": "SELL", "quantity": 10, "order_type": "LIMIT", "price": 1600})
+    quote(order, 1500)
+    work()
+    assert {c.status for c in order.children.all()} == {"CANCELLED"}
+    sweeper.sweep()
+    assert not SystemEvent.objects.filter(code="UNPROTECTED").exists()
+    orders.cancel(Order.objects.select_related("account").get(pk=out.pk), actor="asha")
+    work()
+    sweeper.sweep()
+    sweeper.sweep()
+    assert "10 INFY are open without them" in SystemEvent.objects.get(code="UNPROTECTED").message
+
+
 def test_it_keeps_the_rest_guarded_when_a_part_is_closed(desk):
     order = entry(desk)
     out = desk.order("auto", trade={"order_action": "SELL", "quantity": 4, "order_type": "MARKET"})
