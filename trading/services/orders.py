@@ -231,6 +231,8 @@ def ask_change(order: Order, changes: Mapping[str, Decimal], *, actor: str) -> O
     """
     if order.status not in orderfsm.LIVE or order.pending_action:
         raise AppError("ORDER_IN_FLIGHT", "The order is not resting, or something else was asked of the broker. Try again in a second.", status=409)
+    if order.gtt and not order.broker_order_id:
+        raise AppError("GTT_STANDS", "It waits at the broker as a trigger (GTT), which cannot be changed. Cancel it and send a new one.", status=409)
     real = {name: value for name, value in changes.items() if name in CHANGEABLE and getattr(order, name) != value}
     if not real:
         return order
