@@ -170,13 +170,20 @@ class KiteDesk:
 
 
 @contextmanager
-def kite_desk(**env: str):
-    """A fresh desk beside a fresh simulator; its account is not logged in yet."""
+def running_beside(**env: str):
+    """A fresh desk and a fresh simulator that know each other's address."""
     desk = RunningDesk(**env)
     kite = Kite(f"http://127.0.0.1:{desk.port}/brokers/zerodha/callback")
     desk.extra["KITE_ROOT_URL"] = kite.url
     try:
         with running_desk(desk):
-            yield KiteDesk(desk, kite)
+            yield desk, kite
     finally:
         kite.close()
+
+
+@contextmanager
+def kite_desk(**env: str):
+    """Both, with a Zerodha account that is not logged in yet."""
+    with running_beside(**env) as (desk, kite):
+        yield KiteDesk(desk, kite)

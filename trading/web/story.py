@@ -105,9 +105,16 @@ def _hang_rules(order: Order, events: list[OrderEvent], nodes: list[Node]) -> No
         node.decision = True
 
 
+def filled_at(order: Order, fill: Fill) -> datetime:
+    """A broker that tells whole seconds cuts its times: a fill in the second in which it took the order is shown right after that, not before."""
+    taken = next((e.at for e in order.events.all() if e.to_status == State.SENT), None)
+    same_second = taken is not None and fill.at.microsecond == 0 and fill.at <= taken < fill.at + timedelta(seconds=1)
+    return taken if same_second else fill.at
+
+
 def _fill(order: Order, fill: Fill) -> Node:
     at_price = f"{qty(fill.quantity)} at ₹{price(fill.price, order.instrument)}, worth {money(fill.quantity * fill.price)}, trade {fill.trade_id}."
-    return Node(fill.at, "half", "", f"Filled {qty(fill.quantity)}", at_price)
+    return Node(filled_at(order, fill), "half", "", f"Filled {qty(fill.quantity)}", at_price)
 
 
 def resolution(order: Order) -> str:
@@ -195,11 +202,12 @@ def _fills(order: Order) -> list[Span]:
     fills = list(order.fills.all())
     if not fills:
         return []
-    sent = [a.finished_at for a in order.attempts.all() if a.finished_at and a.finished_at <= fills[0].at]
-    found = [Span("First fill", "br", max(sent, default=fills[0].at), fills[0].at)]
+    first, last = filled_at(order, fills[0]), filled_at(order, fills[-1])
+    sent = [a.finished_at for a in order.attempts.all() if a.finished_at and a.finished_at <= first]
+    found = [Span("First fill", "br", max(sent, default=first), first)]
     if len(fills) > 1:
-        found.append(Span("Last fill", "br", fills[0].at, fills[-1].at))
-    return [*found, Span("Seen by status sync", "us", fills[-1].at, fills[-1].seen_at)]
+        found.append(Span("Last fill", "br", first, last))
+    return [*found, Span("Seen by status sync", "us", last, fills[-1].seen_at)]
 
 
 def waterfall(order: Order) -> list[Bar]:
@@ -222,6 +230,6 @@ def summary(order: Order) -> Mapping[str, timedelta | None]:
     fills = list(order.fills.all())
     if not fills or order.alert is None:
         return {}
-    whole = fills[0].at - order.alert.received_at
+    whole = filled_at(order, fills[0]) - order.alert.received_at
     human = sum((s.took for s in spans(order) if s.who == "gap"), timedelta(0))
     return {"whole": whole, "own": max(whole - human, timedelta(0)), "human": human or None}
