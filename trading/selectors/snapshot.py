@@ -142,7 +142,7 @@ def _orders(others, now: datetime) -> risk.OrdersFacts:
 
 def _quote(order: Order) -> risk.Quote | None:
     row = QuoteRow.objects.filter(instrument_id=order.instrument_id).first() if order.instrument_id else None
-    if row is None:
+    if row is None or not row.serves(order.account):
         return None
     return risk.Quote(ltp=row.ltp, bid=row.bid, ask=row.ask, source="QUOTE", as_of=row.at)
 

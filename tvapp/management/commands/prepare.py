@@ -187,18 +187,18 @@ def _schedules() -> None:
         model.objects.filter(pk__in=[row.pk for row in rows[1:]]).delete()
 
 
-def _quarter() -> datetime:
-    """The next full quarter of an hour, so that what is due at 08:15 runs at 08:15."""
-    now = clock.now()
-    return now.replace(minute=now.minute - now.minute % 15, second=0, microsecond=0) + timedelta(minutes=15)
-
-
 def _brokers() -> None:
     """A desk that starts does not know what happened at its brokers: their books are compared before anything is sent."""
     from trading.services import books, schedules
 
     books.shut_gates()
     schedules.keep()
+
+
+def _quarter() -> datetime:
+    """The next full quarter of an hour, so that what is due at 08:15 runs at 08:15."""
+    now = clock.now()
+    return now.replace(minute=now.minute - now.minute % 15, second=0, microsecond=0) + timedelta(minutes=15)
 
 
 # ---------------------------------------------------------------------------- the desk's own checks
