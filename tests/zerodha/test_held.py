@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 
-from tests.zerodha.test_gtt import active, entered, full_read, guard
+from tests.zerodha.test_gtt import active, entered, full_read, guard, losing_the_answer
 from trading.models import Order, Position, SystemEvent
-from trading.services import modify
+from trading.services import modify, orders, resolve
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 
@@ -41,3 +41,37 @@ def test_it_says_when_an_old_trigger_was_ended_by_the_broker(road):
     road.go(5, 5)
     assert guard(order).status == "CANCELLED"
     assert SystemEvent.objects.filter(code="UNPROTECTED").count() == 1
+
+
+def lost_trigger(road, monkeypatch) -> Order:
+    """A buy that stands as a trigger at the broker, while the desk has no answer and cannot read the triggers."""
+    order_id = road.alert(strategy="kite-manual", price=1400, product="CNC")
+    Order.objects.filter(pk=order_id).update(gtt=True)
+    losing_the_answer(road, monkeypatch, "drop_after")
+    orders.approve(road.order(order_id), actor="asha")
+    road.go(0)
+    road.bench.fault("gtt", "5xx_before", times=0)
+    road.go(*[30] * 12)
+    assert (road.order(order_id).status, len(active(road))) == ("NEEDS_REVIEW", 1), road.story(order_id)
+    return road.order(order_id)
+
+
+def test_it_takes_the_order_book_for_no_proof_that_a_trigger_is_absent(road, monkeypatch):
+    order = lost_trigger(road, monkeypatch)
+    with pytest.raises(AppError, match="read once more"):
+        resolve.resolve(order, "SEND_NOW", actor="asha")
+    road.bench.fault("gtt", "ok")
+    full_read(road)
+    assert (road.order(order.pk).status, len(active(road))) == ("OPEN", 1)
+
+
+def refused(road, monkeypatch, **facts) -> Order:
+    order_id = road.alert(strategy="kite-manual", price=1400, product="CNC", **facts)
+    Order.objects.filter(pk=order_id).update(status="FAILED", gtt=True)
+    return road.order(order_id)
+
+
+def test_it_copies_an_order_with_its_stop_and_as_the_trigger_it_was(road, monkeypatch):
+    old = refused(road, monkeypatch, stop_loss={"points": 30})
+    new = orders.resubmit(old, actor="asha")
+    assert (new.gtt, new.brackets) == (True, old.brackets) and new.brackets

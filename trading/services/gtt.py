@@ -181,6 +181,8 @@ def _match_unsure(account: BrokerAccount, shown: Sequence[GttSnapshot]) -> int:
         if len(found) == 1 and _adopt(row, found[0]):
             owned.add(found[0].id)
             matched += 1
+        elif len(found) > 1:  # one of them is ours, so it is not absent
+            _write(row, seen_at=clock.now(), message=f"The broker shows {len(found)} triggers that could be this one."[:300])
     return matched
 
 

@@ -29,7 +29,7 @@ EDITABLE_FIELDS = ("quantity", "price", "trigger_price", "order_type", "product"
 COPIED = (
     "alert", "signal", "strategy", "account", "instrument", "exchange", "tradingsymbol", "tv_symbol", "side", "reduce_only", "requested_quantity",
     "order_type", "price", "trigger_price", "ref_price", "product", "validity", "simulated", "correlation_id", "owner", "fired_at",
-    "max_slippage_pct", "validity_minutes", "iceberg_legs",
+    "max_slippage_pct", "validity_minutes", "iceberg_legs", "gtt",
 )  # fmt: skip
 
 
@@ -299,12 +299,18 @@ def back_to_queue(order: Order, *, actor: str) -> Order:
     return order
 
 
+def content_of(order: Order) -> dict[str, object]:
+    """What a copy of an order takes along: all a person decided on, its stop and target too. Those of a slice stand with the first one."""
+    whole = order.parent if order.role == Role.SLICE and order.parent else order
+    return {**{name: getattr(order, name) for name in COPIED}, "brackets": {} if order.reduce_only else whole.brackets}
+
+
 def resubmit(order: Order, *, actor: str) -> Order:
     """A new WAITING order with the same content, linked to the old one; the old one stays as it ended."""
     if order.status not in (State.REJECTED_RISK, State.STALE, State.FAILED):
         text = "Only an order that ended before the broker took it can be sent again as a copy."
         raise AppError("ORDER_NOT_ENDED", text, status=409, extra={"status": order.status})
-    fields = {name: getattr(order, name) for name in COPIED}
+    fields = content_of(order)
     asked = (order.decision.requested if order.decision else None) or order.quantity  # before a clamp, after a person's correction
     if order.children.filter(role=Role.SLICE).exists():
         asked = order.quantity  # the other slices of what was decided on are orders of their own

@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from brokers import registry
+from brokers.models import SyncState
 from trading.domain.orderfsm import State
 from trading.models import AttemptKind, Level, Order, Source
 from trading.services import orders, polling, sysevents
+from trading.services.gtt import UNSURE
 from tvapp.lib import clock, log
 from tvapp.lib.errors import AppError
 
@@ -62,7 +64,7 @@ def not_sent(order: Order, *, actor: str) -> Order:
 
 def send_now(order: Order, *, actor: str) -> Order:
     """Marks this one as not sent and queues a new one with the same content and a tag of its own; the whole gate runs for it."""
-    fields = {name: getattr(order, name) for name in orders.COPIED}
+    fields = orders.content_of(order)
     now = clock.now()
     fields |= {"quantity": order.quantity, "mode": "MANUAL", "source": Source.RESUBMIT, "copied_from": order, "received_at": now, "fired_at": None}
     with transaction.atomic(), log.bound(order.correlation_id):
@@ -73,14 +75,14 @@ def send_now(order: Order, *, actor: str) -> Order:
 
 def attempted_at(order: Order) -> datetime:
     """When it may have reached the broker last."""
-    began = order.attempts.filter(kind=AttemptKind.PLACE).order_by("-id").values_list("started_at", flat=True).first()
+    began = order.attempts.filter(kind__in=(AttemptKind.PLACE, AttemptKind.GTT)).order_by("-id").values_list("started_at", flat=True).first()
     return began or order.created_at
 
 
 def _proven_absent(order: Order) -> datetime:
     """The moment of a clean look that is late and fresh enough to believe. 409 TOO_EARLY when there is none; then one is asked for."""
     now, horizon = clock.now(), clock.seconds(registry.caps_for(order.account.broker).horizon_s)
-    earliest, seen = attempted_at(order) + horizon, order.clean_look_at
+    earliest, seen = attempted_at(order) + horizon, _clean_look(order)
     if seen is not None and seen >= earliest and now - seen <= clock.seconds(FRESH_S):
         return seen
     polling.want(order.account_id)
@@ -88,6 +90,14 @@ def _proven_absent(order: Order) -> datetime:
     wait = f"That can be said in {left} s at the earliest" if left > 0 else "The order book has to be read once more for that; it is being read now"
     text = f"{wait}: a broker may show an order late. Try again then."
     raise AppError("TOO_EARLY", text, status=409, extra={"clean_look_at": seen.isoformat() if seen else None, "not_before": earliest.isoformat()})
+
+
+def _clean_look(order: Order) -> datetime | None:
+    """When it was last seen to be absent. The order book shows no triggers: an order that is one is absent only from their list."""
+    if not order.gtt or order.clean_look_at is None:
+        return order.clean_look_at
+    read = SyncState.objects.filter(account_id=order.account_id).values_list("gtts_at", flat=True).first()
+    return min(order.clean_look_at, read) if read and not order.gtts.filter(state__in=UNSURE, seen_at__isnull=False).exists() else None
 
 
 def _note(order: Order, text: str, actor: str, **fields: object) -> None:
