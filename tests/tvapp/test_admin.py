@@ -287,7 +287,7 @@ def _fields_of(row: Strategy, **changes) -> dict:
     data = {
         "name": row.name, "description": "", "enabled": "on", "mode": row.mode, "account": row.account_id, "symbol": "", "default_exchange": "NSE",
         "timeframe": "", "default_product": "MIS", "product_from_signal": "on", "default_order_type": "MARKET", "sizing": "FROM_SIGNAL",
-        "dedupe_scope": "BAR", "on_drift": "WARN",
+        "dedupe_scope": "BAR", "on_drift": "WARN", "after_hours": "OFF",
     }  # fmt: skip
     return {**data, **changes}
 
@@ -297,6 +297,11 @@ def test_it_makes_a_strategy_of_the_person_who_asks(asha):
     sample = Strategy(name="ORB", mode="AUTO", account=account)
     assert browser(asha).post(_page(Strategy, "add"), _fields_of(sample)).status_code == 302
     assert Strategy.objects.get(name="ORB").owner == asha
+
+
+def test_it_offers_slippage_and_what_happens_after_hours(asha):
+    page = browser(asha).get("/admin/trading/strategy/add/").content.decode()
+    assert 'name="max_slippage_pct"' in page and 'name="after_hours"' in page
 
 
 def test_it_sends_no_strategys_orders_to_a_foreign_account(asha, ravi, boss):

@@ -68,14 +68,15 @@ class StrategyAdmin(HistoryAdmin, OwnedAdmin):
         (
             "What fills the gaps of an alert",
             {
-                "fields": ["default_product", "product_from_signal", "default_order_type", "sizing", "sizing_value", "use_target"],
+                "fields": ["default_product", "product_from_signal", "default_order_type", "sizing", "sizing_value", "use_target",
+                           "max_slippage_pct"],
                 "description": "Example: an alert without a quantity and sizing 'Always this quantity', 25, becomes an order over 25.",
             },
         ),
         (
             "When",
             {
-                "fields": ["hours_from", "hours_to", "max_age_s"],
+                "fields": ["hours_from", "hours_to", "max_age_s", "after_hours"],
                 "description": "Example: 09:20 to 15:00 lets an automatic alert of 15:04 wait in the queue instead of being sent.",
             },
         ),
