@@ -10,6 +10,7 @@ from brokers.models import BrokerAccount, BrokerSession
 from tests.connect.conftest import work_off
 from tests.tvapp.people import browser, person
 from trading.models import SystemEvent
+from trading.services import books
 from tvapp.people import roles
 
 
@@ -100,6 +101,30 @@ def test_it_shows_an_expired_login_on_every_page(login, ravi):
         connect.sweep()
         login.desk.owner.refresh_from_db()
         assert "login expired 06:00" in browser(login.desk.owner).get("/").content.decode()
+
+
+def test_it_says_when_a_login_would_lead_back_to_another_address(login, ravi, settings):
+    settings.ALLOWED_HOSTS, settings.BASE_URL = ["*"], "http://127.0.0.1:8000"
+    assert "a login leads back" not in ravi.get("/brokers", headers={"host": "127.0.0.1:8000"}).content.decode()
+    elsewhere = ravi.get("/brokers", headers={"host": "localhost:8000"}).content.decode()
+    assert "You opened the desk at localhost:8000" in elsewhere and 'href="http://127.0.0.1:8000/brokers"' in elsewhere
+
+
+@pytest.mark.parametrize(("allowed", "environment", "words"), [(True, "LIVE", "Real money"), (False, "LIVE", "Simulated fills"), (True, "SIM", "Simulated fills")])
+def test_it_says_on_every_page_whether_orders_can_reach_the_market(login, ravi, settings, allowed, environment, words):
+    settings.ALLOW_LIVE = allowed
+    BrokerAccount.objects.filter(pk=login.account.pk).update(environment=environment)
+    for path in ("/", "/orders"):
+        page = ravi.get(path).content.decode()
+        assert words in page and ("no order reaches the market" in page) == (words != "Real money")
+
+
+def test_it_says_that_the_session_is_over_and_nothing_of_the_reads_that_failed_with_it(login, ravi):
+    login.log_in()
+    login.bench.post("expire", api_key="simkey")
+    books.sync_account(login.account.pk)
+    page = ravi.get("/brokers").content.decode()
+    assert "The broker no longer accepts the session" in page and "could not be read" not in page
 
 
 def test_it_adds_an_account_that_belongs_to_the_person(login, ravi):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from brokers import registry, throttle
-from brokers.models import AccountState, BrokerAccount, BrokerName, BrokerSession, RateBucket, SessionState, SyncState
+from brokers.models import AccountState, BrokerAccount, BrokerName, BrokerSession, Environment, RateBucket, SessionState, SyncState
 from brokers.session import is_connected
 from trading.domain.orderfsm import State
 from trading.models import Order
@@ -62,6 +62,14 @@ def row_of(account: BrokerAccount) -> BrokerSession | None:
 def accounts(user):
     """This person's accounts with their sessions, the broker's ones first."""
     return BrokerAccount.objects.for_user(user).select_related("owner", "session", "sync").order_by("-broker", "name")
+
+
+def real_money(user) -> list[str]:
+    """Names of this person's accounts whose orders can reach the market from here; none as long as TVAPP_ALLOW_LIVE is off."""
+    if not settings.ALLOW_LIVE:
+        return []
+    rows = BrokerAccount.objects.for_user(user).filter(enabled=True, environment=Environment.LIVE)
+    return list(rows.order_by("name").values_list("name", flat=True))
 
 
 def chips(user) -> list[Chip]:

@@ -364,7 +364,7 @@ def _failed(account: BrokerAccount, adapter: Adapter, exc: BrokerError, what: st
     text = f"The {what} could not be read: {exc.message}"[:300]
     SyncState.objects.update_or_create(account=account, defaults={"error_code": exc.code[:40], "error": text, "error_at": clock.now()})
     if isinstance(exc, AuthExpired):
-        connect.session_lost(account, exc.message, seen_at=began)
+        connect.session_lost(account, f"the broker no longer accepts the session ({exc.message})", seen_at=began)
         return "session ended"
     if isinstance(exc, RateLimited):
         polling.pause(account.pk, timedelta(seconds=float(exc.retry_after or 0)) or clock.seconds(2 * polling.MOVING_S), adapter.caps)

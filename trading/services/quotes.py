@@ -170,7 +170,7 @@ def _missing(instruments: Mapping[str, Instrument], ticks: Iterable[QuoteTick]) 
 
 def _refused(account: BrokerAccount, exc: BrokerError, began: datetime) -> str:
     if isinstance(exc, AuthExpired):
-        connect.session_lost(account, exc.message, seen_at=began)
+        connect.session_lost(account, f"the broker no longer accepts the session ({exc.message})", seen_at=began)
         return _ended(account, "session ended", error=exc.message)
     if exc.code != RejectCode.NOT_PERMITTED:
         return _ended(account, "unread", error=exc.message)

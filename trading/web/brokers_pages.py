@@ -45,7 +45,9 @@ def brokers_page(request: HttpRequest) -> HttpResponse:
 
 def _page(request: HttpRequest, form: AddZerodha, status: int = 200) -> HttpResponse:
     cards = [connections.card(account) for account in connections.accounts(request.user)]
-    context = {"cards": cards, "form": form, "redirect_url": connections.redirect_url(), "add": form.is_bound or not any(c.is_zerodha for c in cards)}
+    base, has_one = settings.BASE_URL.rstrip("/"), any(c.is_zerodha for c in cards)
+    elsewhere = base if has_one and urlsplit(base).netloc != request.get_host() else ""  # the sign-in here does not count under another name
+    context = {"cards": cards, "form": form, "elsewhere": elsewhere, "redirect_url": connections.redirect_url(), "add": form.is_bound or not has_one}
     return render(request, "brokers/brokers.html", context, status=status)
 
 

@@ -44,7 +44,7 @@ def _of_user(user) -> Mapping[str, object]:
     return {
         "signed_in": True, "user": user, "initials": _initials(user), "may_act": may_trade(user), "may_release": may_see_all(user),
         "stop": _stop(), "attention": attention.notices(user), "waiting": queue.count(user),
-        "chips": connections.chips(user),
+        "chips": connections.chips(user), "mode": "live" if (real := connections.real_money(user)) else "paper", "real_money": real,
     }  # fmt: skip
 
 
