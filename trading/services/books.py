@@ -16,7 +16,7 @@ from brokers import registry
 from brokers.base import Adapter, UnsupportedFeature
 from brokers.errors import AuthExpired, BrokerError, RateLimited
 from brokers.models import AccountState, BrokerAccount, BrokerFunds, BrokerHolding, BrokerPosition, SyncState
-from brokers.types import LIVE, Funds, Holding, OrderReport, Position, Status
+from brokers.types import LIVE, TERMINAL, Funds, Holding, OrderReport, Position, Status
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import AttemptKind, Level, Order, Pending, Source, SystemEvent
@@ -64,7 +64,10 @@ def sync_account(account_id: int, *, full: bool = False) -> str:
         book = fetch(account, adapter)
     except BrokerError as exc:
         return _failed(account, adapter, exc, "order book", began)
-    changed = _apply(account, adapter, book)
+    try:
+        changed = _apply(account, adapter, book)
+    except BrokerError as exc:  # triggers are read there, too, before an order counts as a stranger's
+        return _failed(account, adapter, exc, "triggers", began)
     _note_orders(account, book, changed)
     if full or changed or _full_due(account, began):
         said = _read_rest(account, adapter)
@@ -125,13 +128,13 @@ def fetch(account: BrokerAccount, adapter: Adapter) -> sync.Book:
 
 def known_ids(account: BrokerAccount) -> set[str]:
     """The broker's ids of every order of the account that its book must show: sent, or seen, since the book of the day began."""
-    since = _book_began(clock.now())
+    since = book_began(clock.now())
     sent = Q(attempts__kind=AttemptKind.PLACE, attempts__started_at__gte=since) | Q(source=Source.EXTERNAL, received_at__gte=since)
     rows = Order.objects.filter(sent, account=account, created_at__gte=since - SENT_WITHIN).exclude(broker_order_id="")
     return set(rows.values_list("broker_order_id", flat=True))
 
 
-def _book_began(now: datetime) -> datetime:
+def book_began(now: datetime) -> datetime:
     """Brokers clear their book in the small hours, when sessions end; what was there before need not be there after."""
     midnight = clock.day_start(clock.trading_day(now))
     cleared = midnight + timedelta(hours=DeskSettings.current().kite_session_end_h)
@@ -210,6 +213,8 @@ def _surfaced(adapter: Adapter, order: Order, found: list[OrderReport], book: sy
             recover.twice(order, found)
             strangers.extend(found)
         return False
+    if order.status == State.FAILED and all(r.status in TERMINAL and not r.filled for r in found):
+        return False  # the refusal once more, as the book tells it: nothing is live, nothing was traded
     if order.status == State.FAILED and report is not None and sync.fits(order, report):
         text = f"Order {order.pk} was called not accepted, but the broker has it as {report.key.broker_order_id}. It is followed from now on."
         sysevents.record("order", "FOUND_AT_BROKER", text, level=Level.ERROR, owner=order.owner, order=order)
@@ -241,8 +246,7 @@ def _unseen(account: BrokerAccount, book: sync.Book) -> None:
 
 
 def _gone(order: Order) -> bool:
-    sent = order.attempts.filter(kind=AttemptKind.PLACE).order_by("-id").values_list("started_at", flat=True).first() or order.received_at
-    if order.variety != "amo" and clock.trading_day(sent) < clock.trading_day(clock.now()):
+    if order.variety != "amo" and clock.trading_day(_in_book_since(order)) < clock.trading_day(clock.now()):
         text = "Ended with its session, unseen by the desk: compare the position with your broker's."
         sysevents.record("order", "ENDED_UNSEEN", f"Order {order.pk}: {text}", level=Level.WARNING, owner=order.owner, order=order)
         return orders.move(order, State.EXPIRED, code="SESSION_ENDED", text=text, actor=ACTOR)
@@ -250,6 +254,13 @@ def _gone(order: Order) -> bool:
         text = f"Order {order.pk} is live here, but {order.account.name}'s order book did not show it {UNSEEN_MOST} times in a row. Look there."
         sysevents.record("order", "ORDER_MISSING", text, level=Level.WARNING, owner=order.owner, order=order)
     return False
+
+
+def _in_book_since(order: Order) -> datetime:
+    """When the broker made it an order: sent by us, or placed by a trigger, which may have waited for months."""
+    fired = order.events.filter(kind="TRIGGERED").order_by("-id").values_list("at", flat=True).first() if order.gtt else None
+    sent = order.attempts.filter(kind=AttemptKind.PLACE).order_by("-id").values_list("started_at", flat=True).first()
+    return fired or sent or order.received_at
 
 
 def _note_orders(account: BrokerAccount, book: sync.Book, changed: int) -> None:

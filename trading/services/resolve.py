@@ -11,7 +11,7 @@ from brokers import registry
 from brokers.models import SyncState
 from trading.domain.orderfsm import State
 from trading.models import AttemptKind, Level, Order, Source
-from trading.services import orders, polling, sysevents
+from trading.services import books, orders, polling, sysevents
 from trading.services.gtt import UNSURE
 from tvapp.lib import clock, log
 from tvapp.lib.errors import AppError
@@ -54,8 +54,12 @@ def look_again(order: Order, *, actor: str) -> Order:
 
 def not_sent(order: Order, *, actor: str) -> Order:
     """FAILED: the person says it was never placed, and the desk's own look agrees. Its tag stays watched."""
-    seen = _proven_absent(order)
-    text = f"{actor} marked it as not sent; the order book of {seen.astimezone(clock.IST):%H:%M:%S} does not show it either. Its tag stays watched."
+    if _day_is_over(order):
+        text = f"{actor} marked it as not sent. The order book of its day is gone, so the desk could not see for itself."
+    else:
+        seen = _proven_absent(order)
+        at = f"{seen.astimezone(clock.IST):%H:%M:%S}"
+        text = f"{actor} marked it as not sent; the order book of {at} does not show it either. Its tag stays watched."
     if not orders.move(order, State.FAILED, code="MARKED_NOT_SENT", text=text, actor=actor):
         raise _changed()
     sysevents.record("order", "MARKED_NOT_SENT", f"Order {order.pk}: {text}", level=Level.WARNING, owner=order.owner, order=order)
@@ -65,6 +69,9 @@ def not_sent(order: Order, *, actor: str) -> Order:
 def send_now(order: Order, *, actor: str) -> Order:
     """Marks this one as not sent and queues a new one with the same content and a tag of its own; the whole gate runs for it."""
     fields = orders.content_of(order)
+    if _day_is_over(order):
+        text = "It was sent on an earlier day, and today's order book cannot show whether it traded. Compare the position with your broker's first."
+        raise AppError("DAY_IS_OVER", text, status=409)
     now = clock.now()
     fields |= {"quantity": order.quantity, "mode": "MANUAL", "source": Source.RESUBMIT, "copied_from": order, "received_at": now, "fired_at": None}
     with transaction.atomic(), log.bound(order.correlation_id):
@@ -77,6 +84,11 @@ def attempted_at(order: Order) -> datetime:
     """When it may have reached the broker last."""
     began = order.attempts.filter(kind__in=(AttemptKind.PLACE, AttemptKind.GTT)).order_by("-id").values_list("started_at", flat=True).first()
     return began or order.created_at
+
+
+def _day_is_over(order: Order) -> bool:
+    """Whether the book that would show it was cleared since: then absence proves nothing. Triggers stay in their list."""
+    return not order.gtt and attempted_at(order) < books.book_began(clock.now())
 
 
 def _proven_absent(order: Order) -> datetime:
