@@ -10,7 +10,7 @@ from trading.selectors.brackets import TRIGGERS_ON
 
 
 def of_user(user) -> QuerySet[Gtt]:
-    return Gtt.objects.for_user(user).select_related("account", "order")
+    return Gtt.objects.for_user(user).select_related("account", "order", "instrument")
 
 
 def last_of(order: Order) -> Gtt | None:

@@ -149,7 +149,7 @@ def _write(row: Gtt, **values: object) -> None:
 
 def kept(order: Order, row: Gtt, text: str = "") -> bool:
     """The order is OPEN: its trigger stands at the broker."""
-    at = " and ".join(rupees(Decimal(t)) for t in row.triggers)
+    at = " or ".join(rupees(Decimal(t)) for t in row.triggers)
     said = text or f"{order.account.get_broker_display()} keeps it as GTT {row.broker_gtt_id}: it is placed when the price reaches {at}."
     return orders.move(order, State.OPEN, text=said, actor=ACTOR)
 

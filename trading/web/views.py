@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 from brokers.models import BrokerAccount
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
-from trading.models import Order
+from trading.models import Order, Source
 from trading.selectors import gtts, pricing, queue
 from trading.selectors import orders as read
 from trading.services import health, modify
@@ -206,7 +206,7 @@ def _value(order: Order):
 
 def _against_alert(order: Order) -> dict[str, object]:
     """How much better (or worse) a unit was bought or sold than the alert's price said."""
-    if not order.average_price or not order.ref_price:
+    if not order.average_price or not order.ref_price or order.source == Source.BRACKET:  # an exit's alert gave the price of the entry
         return {}
     gap = order.ref_price - order.average_price if order.side == "BUY" else order.average_price - order.ref_price
     return {"better": gap} if gap >= 0 else {"worse": -gap}

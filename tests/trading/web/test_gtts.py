@@ -64,6 +64,13 @@ def test_it_filters_and_marks_triggers_on_the_orders_page(me):
     assert [row["id"] for row in api_for(me.user).get("/api/orders?gtt=true").json()["results"]] == [order.pk]
 
 
+def test_it_shows_the_prices_of_a_trigger_as_prices(me):
+    row = trigger(me)
+    Gtt.objects.filter(pk=row.pk).update(triggers=["1470", "1530.5"], legs=[{"side": "SELL", "quantity": 4, "price": "1469.5"}])
+    page = text(me.client.get("/orders?gtt=1"))
+    assert "1,470.00 or 1,530.50" in page and "sell 4 at 1,469.50" in page
+
+
 def test_it_asks_for_the_end_of_a_trigger_from_the_page(me):
     row = trigger(me)
     assert me.client.post(f"/gtts/{row.pk}/delete").status_code == 302

@@ -92,6 +92,8 @@ def test_it_compares_the_average_with_the_alerts_price(me):
     assert "₹0.50 <small>a unit better" in text(me.client.get(f"/orders/{order.pk}"))
     Order.objects.filter(pk=order.pk).update(side="SELL")
     assert "₹0.50 <small>a unit worse" in text(me.client.get(f"/orders/{order.pk}"))
+    Order.objects.filter(pk=order.pk).update(source="BRACKET", parent=waiting(me))
+    assert "Against alert price" not in text(me.client.get(f"/orders/{order.pk}"))
 
 
 def test_it_shows_the_risk_check_of_now_while_it_waits(me):
