@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from brokers.models import Instrument
 from tests.zerodha.test_gtt import active, entered, full_read, guard, losing_the_answer
 from trading.models import Order, Position, SystemEvent
 from trading.services import modify, orders, resolve
@@ -75,3 +76,13 @@ def test_it_copies_an_order_with_its_stop_and_as_the_trigger_it_was(road, monkey
     old = refused(road, monkeypatch, stop_loss={"points": 30})
     new = orders.resubmit(old, actor="asha")
     assert (new.gtt, new.brackets) == (True, old.brackets) and new.brackets
+
+
+def test_it_guards_what_is_more_than_the_exchange_takes_at_once_in_pairs_that_fit(road):
+    order_id = road.alert(price=1500, product="CNC", stop_loss={"points": 30}, take_profit={"points": 50})
+    road.work_off()
+    Instrument.objects.filter(tradingsymbol="INFY").update(freeze=4)  # an iceberg fills more than that
+    road.go(0, 1, 5, 5)
+    assert road.order(order_id).status == "COMPLETE", road.story(order_id)
+    assert sorted(quantities(road)) == [[2, 2], [4, 4], [4, 4]]
+    assert not Order.objects.filter(source="SLICE").exists()

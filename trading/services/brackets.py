@@ -7,13 +7,14 @@ What the exits of a strategy may still close is never more than what it holds: `
 from collections.abc import Iterable
 from datetime import timedelta
 from decimal import Decimal
+from itertools import accumulate, pairwise
 
 from django.db import transaction
 from django.db.models import F, Q
 
 from brokers import registry
 from trading.domain import brackets as domain
-from trading.domain import orderfsm
+from trading.domain import orderfsm, slicing
 from trading.domain.orderfsm import State
 from trading.models import Fill, Level, Mode, Order, OrderEvent, Role, Source
 from trading.selectors import brackets as read
@@ -97,7 +98,12 @@ def _other(side: str) -> str:
 def _make(entry: Order, asked: domain.Brackets, quantity: Decimal, price: Decimal, end: Decimal) -> int:
     tick = entry.instrument.tick or Decimal("0.05")
     levels = domain.levels(asked, entry.side, price, tick)
-    made = [_create(entry, role, quantity, price, end, **values) for role, values in _exits(entry, asked, levels, tick)]
+    parts = list(accumulate(slicing.sizes(quantity, entry.instrument.freeze, entry.instrument.lot), initial=end - quantity))
+    made = [
+        _create(entry, role, till - since, price, till, **values)
+        for since, till in pairwise(parts)  # an iceberg fills more than the exchange takes at once: then a pair for each part
+        for role, values in _exits(entry, asked, levels, tick)
+    ]
     said = ", ".join(f"{Role(child.role).label.lower()} {_at(child)}" for child in made)
     entry.refresh_from_db(fields=["version", "status"])
     text = f"{plain(quantity)} filled at {rupees(price)} {'is' if quantity == 1 else 'are'} guarded: {said}."
