@@ -10,7 +10,7 @@ from brokers.kitesim.request import Request
 from brokers.kitesim.state import Simulator
 
 PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Kite simulator</title></head>
+<html lang="en"><head><meta charset="utf-8"><title>Kite simulator</title><link rel="icon" href="data:,"></head>
 <body><h1>Kite simulator</h1>
 <p>The app <b>{api_key}</b> asks to trade for <b>{user_id}</b>. No money is behind this account.</p>
 <form method="post" action="/connect/login">
