@@ -16,7 +16,7 @@ from trading.services import books, connect, ingest, orders, sweeper
 from tvapp.lib import clock, ids
 
 START = "2026-11-23T10:00:00+05:30"  # a Monday, while the exchanges trade
-STEPS_S = (0, 1, 1, 2, 4, 8, 15, 30, 60)  # as the looks for an unknown outcome are spaced: over them two minutes pass
+STEPS_S = (0, 1, 3, 8, 20, 40, 60)  # over them two minutes pass, with room for every look for an unknown outcome that decides
 
 
 @dataclass
