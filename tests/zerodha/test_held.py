@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from brokers.models import Instrument
+from tests.zerodha.test_books import outside
 from tests.zerodha.test_gtt import active, entered, full_read, guard, losing_the_answer
 from trading.models import Order, Position, SystemEvent
 from trading.services import modify, orders, resolve
@@ -86,3 +87,19 @@ def test_it_guards_what_is_more_than_the_exchange_takes_at_once_in_pairs_that_fi
     assert road.order(order_id).status == "COMPLETE", road.story(order_id)
     assert sorted(quantities(road)) == [[2, 2], [4, 4], [4, 4]]
     assert not Order.objects.filter(source="SLICE").exists()
+
+
+def test_it_waits_until_the_broker_names_the_order_of_a_fired_trigger(road):
+    order = entered(road)
+    row = next(iter(next(iter(road.bench.state.accounts.values())).gtts.values()))
+    facts = {"order_type": "LIMIT", "transaction_type": "SELL", "quantity": 10, "price": 1490, "product": "CNC"}
+    placed = outside(road, **facts)
+    row["status"] = "triggered"
+    road.read_books()
+    road.read_books()
+    assert not Order.objects.filter(source="EXTERNAL").exists()
+    row["orders"][0]["result"] = {"order_result": {"status": "success", "order_id": placed["order_id"], "rejection_reason": ""}}
+    full_read(road)
+    full_read(road)
+    assert (guard(order).status, guard(order).broker_order_id) == ("COMPLETE", placed["order_id"]), road.story(guard(order).pk)
+    assert Position.objects.get().quantity == 0

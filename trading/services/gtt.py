@@ -34,6 +34,7 @@ UNSURE = (GttState.PLACING, GttState.UNKNOWN)
 STANDING = (GttState.ACTIVE, GttState.DISABLED)
 SKEW = timedelta(seconds=30)
 WATCH = timedelta(days=2)
+NAMED_WITHIN_S = 120
 ENDS = {
     GttState.EXPIRED: (State.EXPIRED, "The trigger expired."),
     GttState.CANCELLED: (State.CANCELLED, "The broker cancelled the trigger, as it does after splits, bonuses and delistings."),
@@ -295,14 +296,22 @@ def _is_gone(row: Gtt, text: str) -> None:
 
 def claim_strangers(account: BrokerAccount, adapter: Adapter, strangers: Sequence[OrderReport]) -> list[OrderReport]:
     """Orders in the book that a trigger of ours just placed are no strangers: the triggers are read first. What is left is from outside."""
-    active = Gtt.objects.filter(account=account, state=GttState.ACTIVE, order__isnull=False)
-    wanted = {(f"{row.exchange}:{row.tradingsymbol}", leg["side"], leg["product"]) for row in active for leg in row.legs}
-    if not any((r.key.symbol, r.side.value, r.product.value) in wanted for r in strangers):
+    fires = Q(state=GttState.ACTIVE) | Q(state=GttState.TRIGGERED, order__broker_order_id="", order__status__in=orderfsm.LIVE)
+    rows = Gtt.objects.filter(fires, account=account, order__isnull=False)
+    if not any(_may_come_of(r, rows) for r in strangers):
         return list(strangers)
     sync_gtts(account, adapter)
-    rows = Order.objects.filter(account=account, broker_order_id__in={r.key.broker_order_id for r in strangers}).exclude(source=Source.EXTERNAL)
-    mine = set(rows.values_list("broker_order_id", flat=True))
-    return [r for r in strangers if r.key.broker_order_id not in mine]
+    ours = Order.objects.filter(account=account, broker_order_id__in={r.key.broker_order_id for r in strangers}).exclude(source=Source.EXTERNAL)
+    mine = set(ours.values_list("broker_order_id", flat=True))
+    unnamed = rows.filter(state=GttState.TRIGGERED)  # it fired, and the broker does not say yet what came of it
+    early = clock.now() - clock.seconds(NAMED_WITHIN_S)
+    return [r for r in strangers if r.key.broker_order_id not in mine and (r.placed_at < early or not _may_come_of(r, unnamed))]
+
+
+def _may_come_of(report: OrderReport, rows: Iterable[Gtt]) -> bool:
+    """Whether one of these triggers places such an order. It carries no tag."""
+    legs = {(f"{row.exchange}:{row.tradingsymbol}", leg["side"], leg["product"]) for row in rows for leg in row.legs}
+    return not report.key.ref and (report.key.symbol, report.side.value, report.product.value) in legs
 
 
 # --- deleted ----------------------------------------------------------------------------------------------------
