@@ -4,10 +4,14 @@ import os
 import shutil
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.process.desk import running_desk
 
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # the browser's driver runs a loop; the desk is another process anyway
+
+
+expect.set_options(timeout=20_000)  # how soon is another question: here only what comes counts
 
 
 @pytest.fixture(scope="session")

@@ -15,20 +15,24 @@ pytestmark = pytest.mark.browser
 PICTURES = os.environ.get("TVAPP_TEST_PICTURES", "")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def both():
     with running_beside() as both:
         yield both
 
 
-@pytest.fixture(scope="session")
-def base_url(both):
-    return f"http://127.0.0.1:{both[0].port}"
+@pytest.fixture
+def page(browser, both):
+    """A window onto this desk: the one of the other browser tests belongs to another desk."""
+    context = browser.new_context(base_url=f"http://127.0.0.1:{both[0].port}")
+    yield context.new_page()
+    context.close()
 
 
 @pytest.fixture
-def complaints(page, base_url):
-    """What the console says about the desk's own pages; the simulator's login page has no icon."""
+def complaints(page, both):
+    """What the console says about the desk's own pages."""
+    base_url = f"http://127.0.0.1:{both[0].port}"
     found = []
     page.on("console", lambda m: found.append(f"{m.text} {m.location}") if m.type == "error" and m.location.get("url", "").startswith(base_url) else None)
     page.on("pageerror", lambda e: found.append(str(e)))
@@ -42,7 +46,7 @@ def connect(page) -> None:
     expect(page).to_have_title("Kite simulator")
     page.get_by_role("button", name="Approve").click()
     expect(page).to_have_url(re.compile("/brokers"))
-    expect(page.locator("main")).to_contain_text("Valid to", timeout=15_000)
+    expect(page.locator("main")).to_contain_text("Valid to", timeout=20_000)
     expect(page.locator(".conns")).to_contain_text("zerodha")
 
 
@@ -73,7 +77,7 @@ def test_it_adds_an_account_and_trades_through_the_day(page, both, complaints):
     account = desk.call("GET", "/api/zerodha/status")[1]["account_id"]
     for mode in ("AUTO", "MANUAL"):
         assert desk.call("POST", "/api/strategies", {"name": f"kite-{mode.lower()}", "mode": mode, "account_id": account})[0] == 201
-    desk.wait(lambda: desk.call("GET", f"/api/brokers/accounts/{account}")[1]["state"] == "READY", 15, "the books were compared")
+    desk.wait(lambda: desk.call("GET", f"/api/brokers/accounts/{account}")[1]["state"] == "READY", 30, "the books were compared")
     order_id = _executes(page, desk, kite)
     _follows_it_to_the_end(page, desk, kite, order_id)
     _shows_the_position(page)
@@ -108,11 +112,11 @@ def _executes(page, desk, kite) -> int:
 def _follows_it_to_the_end(page, desk, kite, order_id: int) -> None:
     page.goto(f"/orders/{order_id}")
     main = page.locator("main")
-    expect(main).to_contain_text("Partly filled", timeout=10_000)
+    expect(main).to_contain_text("Partly filled", timeout=20_000)
     expect(main).to_contain_text(kite.orders()[-1]["order_id"])
     fits(page, "order-partial")
     kite.price("NSE:INFY", 1500)
-    expect(page.get_by_text("Complete").first).to_be_visible(timeout=10_000)
+    expect(page.get_by_text("Complete").first).to_be_visible(timeout=20_000)
     fits(page, "order-complete")
 
 
@@ -128,7 +132,7 @@ def _shows_the_position(page) -> None:
 def _goes_on_after_the_session_ended(page, desk, kite) -> None:
     kite.post("expire")
     held = alert(desk, "browser-kite-2", "kite-auto")
-    desk.wait(lambda: desk.call("GET", f"/api/orders/{held}")[1]["status"] == "HELD", 10, "the order is held")
+    desk.wait(lambda: desk.call("GET", f"/api/orders/{held}")[1]["status"] == "HELD", 20, "the order is held")
     page.goto(f"/orders/{held}")
     expect(page.locator("main")).to_contain_text("On hold")
     expect(page.locator(".conns")).to_contain_text(re.compile("ended|expired|log", re.I))
@@ -138,4 +142,4 @@ def _goes_on_after_the_session_ended(page, desk, kite) -> None:
     page.goto("/brokers")
     fits(page, "brokers-expired")
     connect(page)
-    desk.wait_filled({held}, 15)
+    desk.wait_filled({held}, 30)
