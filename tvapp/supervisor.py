@@ -32,6 +32,7 @@ BEAT_LIMIT = 20.0
 LONGEST_PAUSE = 1.5
 CRASH_WITHIN = 5.0  # an end this soon after the start is a crash at start
 SPARE_AFTER = 0.5  # the group that has just started comes first
+FIRST_SPARE = 4.0  # and a desk that starts comes before any spare
 TAKEOVER = 2.0  # the children of a killed supervisor need a moment to let go of the port and the data directory
 
 logger = logging.getLogger("tvapp.supervisor")
@@ -84,7 +85,8 @@ class Group:
         self.family: Family | None = None
         self._now: Started | None = None
         self._spare: Started | None = None
-        self.due = self._spare_due = 0.0  # monotonic moments of the next start
+        self.due = 0.0  # monotonic moment of the next start
+        self._spare_due = clock.monotonic() + FIRST_SPARE
         self._crashes = 0
         self._started = self._heard = 0.0
         self._touched: float | None = None
