@@ -59,6 +59,7 @@ class Child:
     beat: Path | None = None
     beat_owed: bool = False
     spare: bool = False
+    late: float = 0.0  # seconds after the desk's start: what no alert and no order waits for comes later
     nice: int = 0
 
 
@@ -85,7 +86,7 @@ class Group:
         self.family: Family | None = None
         self._now: Started | None = None
         self._spare: Started | None = None
-        self.due = 0.0  # monotonic moment of the next start
+        self.due = clock.monotonic() + child.late  # moment of the next start
         self._spare_due = clock.monotonic() + FIRST_SPARE
         self._crashes = 0
         self._started = self._heard = 0.0
@@ -348,8 +349,8 @@ def desk(listener: int) -> list[Child]:
             spare=True,
         ),
         Child("sweeper", [python, manage, "sweep", "--loop"], beat=run / "sweeper.beat"),
-        Child("stream", [python, manage, "brokerstream", "--loop"], beat=run / "stream.beat", nice=5),
-        Child("batch", [python, manage, "qcluster", "--name", "batch"], {"Q_CLUSTER_NAME": "batch"}, fragile=True, nice=5),
+        Child("stream", [python, manage, "brokerstream", "--loop"], beat=run / "stream.beat", late=4, nice=5),
+        Child("batch", [python, manage, "qcluster", "--name", "batch"], {"Q_CLUSTER_NAME": "batch"}, fragile=True, late=4, nice=5),
     ]
 
 
