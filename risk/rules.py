@@ -57,7 +57,7 @@ def figure(value: object) -> D | None:
 def given(row: Limits, rule: str) -> object:
     """The row's value, None when it adds nothing: absent, empty text, empty list."""
     value = row.values.get(rule)
-    return None if value in ("", [], (), set()) else value
+    return None if value in ("", [], (), set(), {}) else value
 
 
 def settings(case: Case, rule: str) -> list[tuple[str, object, Limits]]:

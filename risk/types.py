@@ -73,6 +73,7 @@ class OrderIntent:
     reduce_only: bool = False
     received_at: datetime = field(kw_only=True)
     fired_at: datetime | None = field(default=None, kw_only=True)
+    off_hours: str = field(default="OFF", kw_only=True)  # OFF, AMO or GTT: what becomes of it when the market is closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +121,17 @@ class InstrumentFacts:
 
 @dataclass(frozen=True, slots=True)
 class PositionFacts:
-    """Signed `net`; `sellable` = holdings + today's CNC, for CNC sells; `closing` = rest of live, reserved and unresolved orders against it."""
+    """Signed `net`; `sellable` = holdings + today's CNC, for CNC sells; `closing` = rest of live, reserved and unresolved orders against it.
+
+    `drifted`: two reads in a row showed another quantity at the broker, `broker_net`, than ours.
+    """
 
     net: D
     sellable: D = ZERO
     closing: D = ZERO
     as_of: datetime | None = None
+    drifted: bool = False
+    broker_net: D | None = None
 
 
 def countable(position: PositionFacts | None) -> PositionFacts | None:
@@ -145,13 +151,17 @@ class OrdersFacts:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The best price there is, and where it comes from: QUOTE, MARK (of an open position) or ALERT."""
+    """The best price there is, and where it comes from: QUOTE, MARK (of an open position) or ALERT.
+
+    `independent`: it comes from a feed or the broker, so it can judge an alert's own price; a MARK on paper without a feed does not.
+    """
 
     ltp: D | None
     bid: D | None = None
     ask: D | None = None
     source: str = "QUOTE"
     as_of: datetime | None = None
+    independent: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +175,87 @@ class StateFacts:
     account_enabled: bool | None = None
     strategy_enabled: bool | None = None
     live_allowed: bool | None = None
+    live_word: str = ""  # why live is not allowed, where it is not the environment that says so
     armed: bool | None = None
     refusal: str = ""  # what the broker refused the strategy last, until a person acknowledges it
+    as_of: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FundsFacts:
+    """Money of the account in rupees. `available` is what new orders may use, what is reserved already taken off.
+
+    `margin` is what the broker's own margin call says this whole order needs; None where there was none.
+    """
+
+    available: D | None
+    margin: D | None = None
+    margin_at: datetime | None = None
+    as_of: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeFacts:
+    """What one scope has under way and did today, this order not counted. Paper and live never mix.
+
+    "Working" is live, reserved (SENDING) and unresolved. Values in rupees: `net_value` the signed position in this symbol at its mark,
+    `buys` and `sells` the rest of working orders in it at their prices, `others` the exposure of all other symbols.
+    `unpriced` positions have no usable mark, so no exposure can be worked out; None anywhere: not known.
+    """
+
+    open_symbols: int | None = 0  # with a projected quantity other than 0
+    holds_symbol: bool = False  # this symbol is among them
+    open_orders: int | None = 0
+    orders_minute: int | None = 0
+    orders_day: int | None = 0
+    repeats_minute: int | None = 0  # same symbol, side, quantity and price
+    symbol_trades_day: int | None = 0
+    lots_day: D | None = ZERO  # of derivatives, opened or reserved today
+    bars_since_entry: D | None = None  # of the strategy's timeframe, since its last entry in this symbol; None: no entry, or no timeframe
+    closed_s_ago: D | None = None  # since the last trade of the scope was closed; None: none today
+    loss_s_ago: D | None = None  # since the last one closed at a loss
+    loss_streak: int | None = 0  # losing trades in a row, today
+    net_value: D | None = ZERO
+    buys: D | None = ZERO
+    sells: D | None = ZERO
+    others: D | None = ZERO
+    unpriced: int = 0
+    realised: D | None = ZERO  # of the day
+    unrealised: D | None = ZERO
+    charges: D | None = ZERO
+    marks_stale: int = 0  # open positions whose mark is too old for the day's result
+    estimated: bool = False  # the result rests on prices that are no quotes (paper without a feed) or on a missing previous close
+    drawdown_pct: D | None = None  # below the best equity so far; None: no equity is known
+
+    @property
+    def day_pnl(self) -> D | None:
+        """Realised + unrealised - charges of the trading day."""
+        parts = number(self.realised), number(self.unrealised), number(self.charges)
+        return None if None in parts else parts[0] + parts[1] - parts[2]  # type: ignore[operator]
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """The facts of each scope that applies, by its label (`GLOBAL`, `ACCOUNT:paper`, `STRATEGY:breakout`).
+
+    `last_signal_at` is the newest fire time of this strategy and symbol that was acted upon before.
+    """
+
+    scopes: Mapping[str, ScopeFacts] = field(default_factory=dict)
+    last_signal_at: datetime | None = None
+    as_of: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFacts:
+    """The market of this order now. `open` None: the date is outside the maintained calendar. `always`: it never closes (24x7)."""
+
+    exchange: str
+    open: bool | None
+    opens_at: datetime | None = None  # of today's session
+    closes_at: datetime | None = None
+    next_open: datetime | None = None
+    always: bool = False
     as_of: datetime | None = None
 
 
@@ -179,11 +268,11 @@ class Snapshot:
     instrument: InstrumentFacts | None = None
     position: PositionFacts | None = None
     orders: OrdersFacts | None = None
-    funds: Mapping[str, object] | None = None
+    funds: FundsFacts | None = None
     quote: Quote | None = None
-    counters: Mapping[str, object] | None = None
+    counters: Counters | None = None
     states: StateFacts | None = None
-    sessions: Mapping[str, object] | None = None
+    sessions: SessionFacts | None = None
 
     @property
     def paper(self) -> bool:

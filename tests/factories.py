@@ -1,5 +1,6 @@
 """One factory per model: the smallest row that stands, with everything it needs. Tests name only what they are about."""
 
+from datetime import date, time, timedelta
 from decimal import Decimal
 
 import factory
@@ -22,7 +23,7 @@ from brokers.models import (
     SyncState,
     WatchedKey,
 )
-from risk.models import Decision, RiskLedger, RiskSettings, TradingState
+from risk.models import Decision, LiveArm, MarketHours, MarketSession, RiskLedger, RiskSettings, TradingState, Trip
 from trading.models import Alert, Fill, Gtt, Order, OrderAttempt, OrderEvent, Position, Signal, Strategy, SystemEvent, TvSymbolOverride
 from tvapp.lib import clock, ids
 from tvapp.models import ApiToken, DeskSettings, Heartbeat
@@ -380,3 +381,39 @@ class HeartbeatFactory(DjangoModelFactory):
     name = factory.Sequence(lambda n: f"beat{n}")
     at = factory.LazyFunction(clock.now)
     process = "host:1:1"
+
+
+class TripFactory(DjangoModelFactory):
+    class Meta:
+        model = Trip
+
+    scope = factory.Sequence(lambda n: f"ACCOUNT:{n + 1}")
+    code = "RATE_MINUTE"
+    reason = "more than 30 orders in a minute"
+
+
+class LiveArmFactory(DjangoModelFactory):
+    class Meta:
+        model = LiveArm
+
+    strategy_key = factory.Sequence(lambda n: n + 1)
+    by = "trader"
+    until = factory.LazyFunction(lambda: clock.now() + timedelta(hours=1))
+
+
+class MarketHoursFactory(DjangoModelFactory):
+    class Meta:
+        model = MarketHours
+
+    exchange = factory.Sequence(lambda n: f"EX{n}")
+    opens = time(9, 15)
+    closes = time(15, 30)
+
+
+class MarketSessionFactory(DjangoModelFactory):
+    class Meta:
+        model = MarketSession
+
+    exchange = "NSE"
+    date = factory.Sequence(lambda n: date(2026, 1, 1) + timedelta(days=n))
+    name = "Holiday"

@@ -43,6 +43,15 @@ class DeskSettings(models.Model):
         max_digits=6, decimal_places=2, default=Decimal("1"), validators=[MinValueValidator(0), MaxValueValidator(20)],
         help_text="A MARKET order is valued at the reference price plus this, because it may fill above it. Unit: percent; 0 to 20; default 1.",
     )  # fmt: skip
+    mis_margin_pct = models.DecimalField(
+        max_digits=6, decimal_places=2, default=Decimal("20"), validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text="Margin of an intraday (MIS) order where the broker does not say: this share of its value. Unit: percent; 1 to 100; default 20.",
+    )  # fmt: skip
+    paper_only = models.BooleanField(default=False, help_text="On: no order of a live account is sent, whatever else allows it. Exits too.")
+    loss_watch_s = _number(30, 5, 600, "seconds", "How often the day's result is held against max_daily_loss without any alert.")
+    refusals_trip = _number(5, 2, 100, "times", "So many refusals by the broker in a row stop the entries of the strategy.")
+    unknowns_trip = _number(2, 1, 100, "times", "So many unknown outcomes within 10 minutes stop the entries of the account.")
+    paper_orders_first = _number(20, 0, 1000, "orders", "So many paper orders must a strategy have had before it may be armed to trade live by itself.")
     version = models.PositiveIntegerField(default=1, editable=False)
     history = HistoricalRecords()
     _kept: "tuple[float, DeskSettings | None]" = (0.0, None)

@@ -27,6 +27,7 @@ class Source(models.TextChoices):
     SLICE = "SLICE", "Part of an order above the freeze quantity"
     BRACKET = "BRACKET", "Stop or target of an entry"
     EXTERNAL = "EXTERNAL", "Placed outside the desk"
+    SQUARE_OFF = "SQUARE_OFF", "Square-off"
 
 
 class Role(models.TextChoices):

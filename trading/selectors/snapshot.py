@@ -73,9 +73,10 @@ def _limit_rows(order: Order) -> list[RiskSettings]:
 
 
 def _limits(row: RiskSettings, order: Order, desk: DeskSettings) -> risk.Limits:
-    values: dict[str, object] = {name: getattr(row, name) for name in row.PARAMETERS if getattr(row, name) not in (None, [])}
+    values: dict[str, object] = {name: value for name in row.PARAMETERS if (value := getattr(row, name)) not in (None, "", [], {})}
     if row.scope == Scope.GLOBAL:
-        values |= {"market_buffer_pct": desk.market_buffer_pct, "max_signal_age": Decimal(order.max_age_s or desk.alert_age_auto_s)}
+        values |= {"market_buffer_pct": desk.market_buffer_pct, "mis_margin_pct": desk.mis_margin_pct}
+        values |= {"max_signal_age": Decimal(order.max_age_s or desk.alert_age_auto_s)}
         values |= {"old_after_s": Decimal(desk.alert_old_manual_min * 60), "dead_after_s": Decimal(desk.alert_dead_manual_h * 3600)}
         values |= {"future_skew_s": Decimal(desk.future_skew_s)}
     target = {Scope.ACCOUNT: order.account.name, Scope.STRATEGY: order.strategy.name if order.strategy_id else ""}.get(Scope(row.scope), "")
