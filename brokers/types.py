@@ -148,7 +148,10 @@ class PlaceAck:
 
 @dataclass(frozen=True, slots=True)
 class OrderReport:
-    """An order as the broker sees it now. `avg_price` is None while `filled` is 0; `raw_status` keeps the broker's own word."""
+    """An order as the broker sees it now. `avg_price` is None while `filled` is 0; `raw_status` keeps the broker's own word.
+
+    `code` is the RejectCode of an order that was refused after it was taken.
+    """
 
     key: OrderKey
     parent_id: str | None
@@ -167,6 +170,7 @@ class OrderReport:
     placed_at: datetime
     updated_at: datetime
     raw: Raw | None = field(default=None, repr=False, compare=False)
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,12 +300,13 @@ class GttRequest:
 
 @dataclass(frozen=True, slots=True)
 class GttResult:
-    """What became of one triggered leg: the order it placed, or why it could not. `ok` False is a failed leg."""
+    """What became of one triggered leg: the order it placed, or why it could not. `ok` False is a failed leg, `code` its RejectCode."""
 
     ok: bool
     status: str
     broker_order_id: str
     message: str
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)

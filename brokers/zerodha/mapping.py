@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 
+from brokers.errors import RejectCode
 from brokers.types import (
     LIVE,
     TERMINAL,
@@ -34,7 +35,7 @@ from brokers.types import (
     Side,
     Status,
 )
-from brokers.zerodha.errors import redact
+from brokers.zerodha.errors import code_of, redact
 from tvapp.lib.clock import IST
 from tvapp.lib.money import ZERO
 
@@ -170,10 +171,11 @@ def order_report(row: Row, seen_at: datetime, ref: str = "") -> OrderReport:
     placed = moment(row.get("order_timestamp")) or moment(row.get("exchange_timestamp")) or seen_at
     times = [placed, moment(row.get("exchange_timestamp")), moment(row.get("exchange_update_timestamp"))]
     named = ref if ref in tags else next((tag for tag in tags if OUR_TAG.fullmatch(tag)), tags[0] if tags else "")
+    status = status_of(_text(row, "status"), filled, quantity)
     return OrderReport(
         key=OrderKey(_need(row, "order_id"), named, variety=_text(row, "variety") or None, symbol=symbol),
         parent_id=_text(row, "parent_order_id") or None,
-        status=status_of(_text(row, "status"), filled, quantity),
+        status=status,
         raw_status=_text(row, "status"),
         side=_side(row),
         order_type=_order_type(row),
@@ -188,6 +190,7 @@ def order_report(row: Row, seen_at: datetime, ref: str = "") -> OrderReport:
         placed_at=placed,
         updated_at=max(at for at in times if at),
         raw=_raw(row),
+        code=_refused_for(row) if status is Status.REJECTED else "",
     )
 
 
@@ -238,6 +241,7 @@ def _iceberg(legs: list[OrderReport]) -> OrderReport:
         price=last.price,
         avg_price=value / filled if filled else None,
         message=last.message,
+        code=last.code,
         updated_at=max(leg.updated_at for leg in legs),
     )
 
@@ -273,6 +277,12 @@ def _product(row: Row) -> Product:
 
 def _message(row: Row) -> str:
     return str(redact(_text(row, "status_message") or _text(row, "status_message_raw"))).strip()
+
+
+def _refused_for(row: Row) -> str:
+    """The friendly words first, then the raw ones: either may be the one that is known."""
+    codes = [code_of(_text(row, name)) for name in ("status_message", "status_message_raw")]
+    return next((code for code in codes if code != RejectCode.OTHER), codes[0])
 
 
 def _raw(row: Row) -> Row:
@@ -401,8 +411,9 @@ def _gtt_result(result: object) -> GttResult | None:
     said = result.get("order_result") if isinstance(result, dict) else None
     if not isinstance(said, dict):
         return None
-    status, order_id = _text(said, "status"), _text(said, "order_id")
-    return GttResult(status.lower() == "success" and bool(order_id), status, order_id, _text(said, "rejection_reason"))
+    status, order_id, why = _text(said, "status"), _text(said, "order_id"), _text(said, "rejection_reason")
+    ok = status.lower() == "success" and bool(order_id)
+    return GttResult(ok, status, order_id, why, "" if ok else code_of(why, "gtt"))
 
 
 def gtt_fields(request: GttRequest) -> dict[str, object]:

@@ -3,7 +3,7 @@
 import pytest
 
 from brokers.models import Quote
-from trading.models import Gtt, Order, OrderAttempt, Position, SystemEvent
+from trading.models import Gtt, Order, OrderAttempt, Position, Strategy, SystemEvent
 from trading.services import gtt, orders
 from tvapp.lib.errors import AppError
 
@@ -79,6 +79,7 @@ def test_it_says_when_a_leg_fails(road):
     assert (child.status, child.status_reason) == ("REJECTED", "GTT_LEG_FAILED")
     event = SystemEvent.objects.get(code="GTT_LEG_FAILED")
     assert event.level == "ERROR" and "Authorise the sale" in event.message
+    assert Strategy.objects.get(name="kite-auto").refusal == {}
     road.go(5, 5)
     assert SystemEvent.objects.filter(code="UNPROTECTED").count() == 1
 

@@ -4,8 +4,10 @@ from decimal import Decimal as D
 
 import pytest
 
+from brokers.kitesim import engine, kite
 from brokers.models import Instrument
 from risk.models import RiskSettings, TradingState
+from tests.zerodha.test_books import outside
 from trading.models import AfterHours, Gtt, Order, Strategy, SystemEvent
 from trading.services import modify, orders, refusals
 
@@ -53,6 +55,24 @@ def test_it_waits_for_a_person_when_funds_are_short(road):
     orders.approve(Order.objects.select_related("account", "strategy", "instrument", "owner").get(pk=second), actor="asha")
     road.go(0, 1, 5)
     assert road.order(second).status == "OPEN"
+
+
+def test_it_waits_for_a_person_when_an_order_is_refused_after_it_was_taken(road):
+    road.bench.fault("place", "reject_after_accept")
+    first = road.alert()
+    road.go(0, 1, 5)
+    second = road.alert()
+    road.go(0, 1, 1)
+    assert (road.order(first).status, road.order(second).status_reason) == ("REJECTED", "REFUSAL_OPEN"), road.story(first)
+    assert road.truth(second) == [] and "Required:1000.00, Available:900.00" in events("INSUFFICIENT_FUNDS").get().message
+
+
+def test_it_goes_on_when_an_order_placed_elsewhere_is_refused(road):
+    outside(road)
+    engine.end(road.bench.state, next(iter(road.bench.state.live.values())), "REJECTED", kite.PAPER_AWAY)
+    road.read_books()
+    assert Order.objects.get(source="EXTERNAL").status == "REJECTED"
+    assert Strategy.objects.get(name="kite-auto").refusal == {} and not events("INSUFFICIENT_FUNDS").exists()
 
 
 def test_it_stops_the_account_when_its_address_is_refused(road):

@@ -22,7 +22,7 @@ from trading.domain import brackets as domain
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import AttemptKind, AttemptOutcome, Gtt, GttState, Level, Order, OrderAttempt, Pending, Role, Source
-from trading.services import asks, orders, polling, sysevents
+from trading.services import asks, orders, polling, refusals, sysevents
 from tvapp.lib import clock, crash
 from tvapp.lib.errors import AppError
 from tvapp.lib.money import plain, rupees
@@ -259,6 +259,7 @@ def _follow(order: Order, row: Gtt, snap: GttSnapshot) -> None:
         orders.move(order, State.REJECTED, code="GTT_LEG_FAILED", text=said, actor=ACTOR)
         text = f"GTT {row.broker_gtt_id} of order {order.pk} fired, but no order came of it: {why}. Look at the position in {order.tradingsymbol}."
         sysevents.record("order", "GTT_LEG_FAILED", text, level=Level.ERROR, owner=order.owner, order=order)
+        refusals.afterwards(order, fired[0].code, why)
     elif row.state == GttState.DISABLED:
         text = f"The broker switched off GTT {row.broker_gtt_id} of order {order.pk}: it no longer guards {order.tradingsymbol}."
         sysevents.record("order", "GTT_DISABLED", text, level=Level.ERROR, owner=order.owner, order=order)

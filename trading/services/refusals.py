@@ -1,7 +1,7 @@
 """What a broker's answer means beyond its one order: an event, a pause for the strategy's entries, a stop for the account."""
 
 from brokers.errors import BrokerError, RejectCode
-from trading.models import Level, Order, Strategy, SystemEvent
+from trading.models import Level, Order, Source, Strategy, SystemEvent
 from trading.services import halt, sysevents
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
@@ -24,6 +24,12 @@ def noticed(order: Order, exc: BrokerError) -> None:
         _stop_account(order, exc)
     elif exc.code in LASTING and exc.sent:
         lasting(order, exc.code, exc.message)
+
+
+def afterwards(order: Order, code: str, message: str) -> None:
+    """An order the broker took and refused later, with its RejectCode: as if it had said so at once. What was placed elsewhere is no sign."""
+    if code in LASTING and order.source != Source.EXTERNAL:
+        lasting(order, code, message)
 
 
 def lasting(order: Order, code: str, message: str) -> None:

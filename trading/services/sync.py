@@ -14,7 +14,7 @@ from brokers.types import OrderKey, OrderReport, Status
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Fill, Level, Order, OrderType, Pending
-from trading.services import brackets, orders, positions, sysevents
+from trading.services import brackets, orders, positions, refusals, sysevents
 from tvapp.lib import clock, crash
 from tvapp.lib.money import plain, rupees
 
@@ -78,6 +78,8 @@ def apply_report(order_id: int, report: OrderReport, fills: Iterable[BrokerFill]
         if target is not None:
             text = said + _sentence(order, target, filled, average, report)
             changed = orders.move(order, target, text=text, actor=actor, code=_code(target), data=_data(new), **facts)
+            if changed and target == State.REJECTED:
+                refusals.afterwards(order, report.code, report.message)
             brackets.after(order, filled=bool(new))
             return changed
         if new:
