@@ -24,7 +24,7 @@ from brokers.models import (
     WatchedKey,
 )
 from risk.models import Decision, LiveArm, MarketHours, MarketSession, RiskLedger, RiskSettings, TradingState, Trip
-from trading.models import Alert, Fill, Gtt, Order, OrderAttempt, OrderEvent, Position, Signal, Strategy, SystemEvent, TvSymbolOverride
+from trading.models import Alert, Correction, Drift, Fill, Gtt, Order, OrderAttempt, OrderEvent, Position, Signal, Strategy, SystemEvent, TvSymbolOverride
 from tvapp.lib import clock, ids
 from tvapp.models import ApiToken, DeskSettings, Heartbeat
 
@@ -347,6 +347,35 @@ class PositionFactory(DjangoModelFactory):
     book = factory.LazyAttribute(lambda p: f"STRATEGY:{p.strategy.pk}")
     instrument = factory.SubFactory(InstrumentFactory)
     product = "MIS"
+
+
+class DriftFactory(DjangoModelFactory):
+    class Meta:
+        model = Drift
+
+    account = factory.SubFactory(BrokerAccountFactory)
+    owner = factory.SelfAttribute("account.owner")
+    exchange = "NSE"
+    tradingsymbol = "INFY"
+    product = "MIS"
+    ours = Decimal(10)
+    booked = Decimal(10)
+    confirmed_at = factory.LazyFunction(clock.now)
+
+
+class CorrectionFactory(DjangoModelFactory):
+    class Meta:
+        model = Correction
+
+    drift = factory.SubFactory(DriftFactory)
+    account = factory.SelfAttribute("drift.account")
+    owner = factory.SelfAttribute("drift.owner")
+    instrument = factory.SubFactory(InstrumentFactory)
+    product = "MIS"
+    side = "SELL"
+    quantity = Decimal(10)
+    price = Decimal(1500)
+    actor = "asha"
 
 
 class SystemEventFactory(DjangoModelFactory):

@@ -1,4 +1,5 @@
 from .alert import Alert, Outcome, Signal
+from .drift import Correction, Drift
 from .gtt import Gtt, GttState
 from .order import AttemptKind, AttemptOutcome, Fill, Order, OrderAttempt, OrderEvent, OrderStatus, Pending, Role, Side, Source
 from .position import Position
@@ -7,6 +8,6 @@ from .symbol import OverrideScope, TvSymbolOverride
 from .sysevent import Level, SystemEvent
 
 __all__ = [
-    "AfterHours", "Alert", "AttemptKind", "AttemptOutcome", "DedupeScope", "Fill", "Gtt", "GttState", "Level", "Mode", "OnDrift", "Order", "OrderAttempt", "OrderEvent", "OrderStatus",
+    "AfterHours", "Alert", "AttemptKind", "AttemptOutcome", "Correction", "DedupeScope", "Drift", "Fill", "Gtt", "GttState", "Level", "Mode", "OnDrift", "Order", "OrderAttempt", "OrderEvent", "OrderStatus",
     "OrderType", "Outcome", "OverrideScope", "Pending", "Position", "Product", "Role", "Side", "Signal", "Sizing", "Source", "Strategy", "SystemEvent", "TvSymbolOverride",
 ]  # fmt: skip

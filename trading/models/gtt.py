@@ -20,6 +20,7 @@ class GttState(models.TextChoices):
     REJECTED = "REJECTED", "Rejected"
     DELETED = "DELETED", "Deleted"
     FAILED = "FAILED", "Not accepted"
+    GONE = "GONE", "No longer shown by the broker"
 
 
 class Gtt(OwnedModel):

@@ -28,6 +28,7 @@ class Source(models.TextChoices):
     BRACKET = "BRACKET", "Stop or target of an entry"
     EXTERNAL = "EXTERNAL", "Placed outside the desk"
     SQUARE_OFF = "SQUARE_OFF", "Square-off"
+    CLOSE = "CLOSE", "Closes what stop and target turned around"
 
 
 class Role(models.TextChoices):
