@@ -1,6 +1,7 @@
 """Prices of the simulated Kite, and the hints it gives: what they fill on paper, what they set off, and that they move no order by themselves."""
 
 import json
+from datetime import timedelta
 from decimal import Decimal as D
 
 import pytest
@@ -98,3 +99,38 @@ def test_it_reads_nothing_after_a_forged_postback(road, posted):
     road.work_off()
     assert len(road.bench.get("log?event=request")) == before
     assert hints.refused_postbacks(road.account.pk) == 5
+
+
+# ------------------------------------------------------------------------ the first alert on an instrument
+def blind(road, **trade) -> int:
+    """A MARKET alert that brings no price."""
+    return road.alert(order_type="MARKET", price=None, **trade)
+
+
+def test_it_holds_the_first_market_alert_until_its_price_is_read(road):
+    order_id = blind(road)
+    road.work_off()
+    assert (road.order(order_id).status, road.order(order_id).status_reason, road.truth(order_id)) == ("HELD", "PRICE_UNAVAILABLE", [])
+    road.go(1, 1, 5)
+    assert road.order(order_id).status == "COMPLETE", road.story(order_id)
+    assert "On hold: no fresh price of INFY" in road.story(order_id) and Quote.objects.get().source == "FEED"
+
+
+def test_it_ends_a_market_alert_whose_price_never_comes(road):
+    road.bench.fault("quote", "5xx_before", times=0)
+    order_id = blind(road)
+    road.go(0, 1, 1)
+    assert (road.order(order_id).status, road.order(order_id).status_reason) == ("HELD", "PRICE_UNAVAILABLE"), road.story(order_id)
+    road.time.shift(timedelta(seconds=61))
+    road.go(0, 1)
+    assert (road.order(order_id).status, road.truth(order_id)) == ("STALE", []), road.story(order_id)
+    assert len([e for e in road.order(order_id).events.all() if e.to_status == "HELD"]) == 1
+
+
+def test_it_refuses_a_market_alert_at_once_where_the_plan_gives_no_price(road):
+    road.bench.post("accounts", plan="personal")
+    road.resting()
+    road.go(5, 5)
+    order_id = blind(road)
+    road.go(0, 1)
+    assert road.order(order_id).status == "REJECTED_RISK", road.story(order_id)

@@ -13,6 +13,7 @@ from brokers.models import Quote
 from risk.models import RiskSettings, TradingState
 from trading.domain.orderfsm import State
 from trading.models import Order, OrderType, Position
+from tvapp.models import DeskSettings
 
 LIMIT = 100
 NEEDS_PERSON = (State.HELD, State.UNKNOWN, State.NEEDS_REVIEW)
@@ -63,6 +64,11 @@ def count(user) -> int:
 def since(order: Order) -> datetime:
     """From when its age counts: when the alert fired, else when it came in."""
     return order.fired_at or order.received_at
+
+
+def is_young(order: Order, now: datetime) -> bool:
+    """Whether an automatic order may still leave by itself."""
+    return (now - since(order)).total_seconds() <= (order.max_age_s or DeskSettings.current().alert_age_auto_s)
 
 
 def quote_of(order: Order) -> Quote | None:

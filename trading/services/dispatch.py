@@ -23,7 +23,7 @@ from risk.models import Decision, RiskLedger, Verdict
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import AttemptKind, AttemptOutcome, Gtt, Level, Mode, Order, OrderAttempt, Pending
-from trading.selectors import pricing
+from trading.selectors import pricing, queue
 from trading.selectors.snapshot import scopes
 from trading.services import (
     advice,
@@ -36,6 +36,7 @@ from trading.services import (
     halt,
     health,
     orders,
+    quotes,
     recover,
     refusals,
     slicing,
@@ -140,7 +141,8 @@ def claim(order_id: int) -> Claimed | None:
             _stop(order, decision)
             return None
         if offer.unpriced:
-            _ask_for_price(order, decision)
+            if not _wait_for_price(order, decision):
+                _ask_for_price(order, decision)
             return None
         return _commit_intent(order, decision, offer)
 
@@ -167,6 +169,8 @@ def _stop(order: Order, decision: Decision) -> None:
         return _ask_first(order, decision)
     if decision.code in ASKED_OF_EXITS and decision.order_class == "EXIT":
         return _ask_about_exit(order, decision)
+    if decision.code == Code.PRICE_UNAVAILABLE and _wait_for_price(order, decision):
+        return None
     if decision.verdict == Verdict.DEFER:
         to, text = State.HELD, decision.sentence
     elif decision.code == Code.SIGNAL_TOO_OLD:
@@ -181,6 +185,16 @@ def _ask_first(order: Order, decision: Decision) -> None:
     said = decision.sentence.removeprefix("On hold: ")
     text = f"{said[0].upper()}{said[1:]}. Acknowledge it, then decide about this order."
     orders.move(order, State.WAITING, code=decision.code, text=text, actor="risk gate", verdict=decision.verdict, decision=decision)
+
+
+def _wait_for_price(order: Order, decision: Decision) -> bool:
+    """The first alert on an instrument nobody has priced yet: where a feed can give a price, an automatic order is held for it while it is young."""
+    if order.mode != Mode.AUTO or not queue.is_young(order, clock.now()) or not quotes.hurry(order):
+        return False
+    text = f"On hold: no fresh price of {order.tradingsymbol} is known. It is being read; the order goes on when it is there."
+    facts = {"verdict": Verdict.DEFER, "decision": decision, "data": {"decision": decision.pk}, "starts": 0}
+    orders.move(order, State.HELD, code=Code.PRICE_UNAVAILABLE, text=text, actor="risk gate", **facts)
+    return True
 
 
 def _ask_for_price(order: Order, decision: Decision) -> None:

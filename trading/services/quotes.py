@@ -27,6 +27,7 @@ logger = logging.getLogger("tvapp.quotes")
 MOST = 500  # one call of the broker takes so many
 CHUNK = 100
 STUCK_S = 60
+HURRY_S = 2  # between two reads while an order waits for its price; brokers take one a second
 WANTED_BY = (State.WAITING, State.HELD, State.QUEUED, *orderfsm.LIVE)
 RESTS = (PaperOrder.Status.OPEN, PaperOrder.Status.TRIGGER_PENDING)
 MARK = {QuoteFrom.FILE: QuoteSource.FILE, QuoteFrom.WALK: QuoteSource.WALK}
@@ -67,6 +68,26 @@ def _ring(account: BrokerAccount, now: datetime) -> bool:
         return False
     doorbell.ring_quotes(account.pk)
     return True
+
+
+def hurry(order: Order) -> bool:
+    """Asks at once for a price of the order's instrument. False: no feed could give one its account may use."""
+    now = clock.now()
+    feeds = [account for account in feeders(now) if _may_price(account, order)]
+    if feeds:
+        watch([order.instrument.key], now + clock.seconds(STUCK_S))
+    for account in feeds:
+        feed = getattr(account, "feed", None) or PriceFeed.objects.get_or_create(account=account)[0]
+        if _is_due(feed, clock.seconds(HURRY_S), now) and PriceFeed.objects.filter(pk=feed.pk, rung_at=feed.rung_at).update(rung_at=now):
+            doorbell.ring_quotes(account.pk)
+    return bool(feeds)
+
+
+def _may_price(feed: BrokerAccount, order: Order) -> bool:
+    """A real price serves everybody, a made-up one the account that makes it; a walk begins at a price that is known."""
+    if feed.broker != BrokerName.PAPER:
+        return True
+    return feed.pk == order.account_id and (feed.quote_source != QuoteFrom.WALK or _last_known(order.instrument) is not None)
 
 
 def _is_due(feed: PriceFeed, every: timedelta, now: datetime) -> bool:

@@ -5,10 +5,12 @@ from datetime import timedelta
 
 from django.db.models import F
 
+from risk.codes import Code
 from risk.models import Verdict
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Mode, Order
+from trading.selectors import pricing, queue
 from trading.selectors.snapshot import scopes, state_of
 from trading.services import advice, brackets, connect, doorbell, health, orders, polling, quotes, recover, schedules
 from tvapp.lib import clock
@@ -76,15 +78,29 @@ def _resume(order: Order) -> bool:
         return False
     if advice.advise(order).verdict == Verdict.DEFER or _disk_low(order) or (order.due_at and order.due_at > clock.now()):
         return False
+    if order.status_reason == Code.PRICE_UNAVAILABLE and pricing.reference(order, clock.now()) is None:
+        return _still_unpriced(order)
     age, desk = _age_s(order), DeskSettings.current()
     if age > desk.alert_dead_manual_h * 3600 and not order.reduce_only:
         text = "Too old: what held it back ended, but the alert is no longer worth sending."
         return orders.move(order, State.STALE, code="SIGNAL_TOO_OLD", text=text, actor=ACTOR)
-    young = _decided_lately(order, desk) if order.mode == Mode.MANUAL else age <= (order.max_age_s or desk.alert_age_auto_s)
+    young = _decided_lately(order, desk) if order.mode == Mode.MANUAL else queue.is_young(order, clock.now())
     if order.status_reason in RESUMES_BY_HAND or not young:
         text = "What held it back ended. It waits for your decision."
         return orders.move(order, State.WAITING, code="HOLD_ENDED", text=text, actor=ACTOR)
     return orders.move(order, State.QUEUED, text="What held it back ended; it goes on by itself.", actor=ACTOR)
+
+
+def _still_unpriced(order: Order) -> bool:
+    """Its price is asked for again while the alert is young; then an entry ends, and an exit waits for a person."""
+    if queue.is_young(order, clock.now()):
+        quotes.hurry(order)
+        return False
+    text = f"No price of {order.tradingsymbol} came in time, and none is invented."
+    if advice.advise(order).order_class == "EXIT":
+        said = f"{text} It would close a position: make it a limit order."
+        return orders.move(order, State.WAITING, code=Code.PRICE_UNAVAILABLE, text=said, actor=ACTOR)
+    return orders.move(order, State.STALE, code=Code.PRICE_UNAVAILABLE, text=text, actor=ACTOR)
 
 
 def _decided_lately(order: Order, desk: DeskSettings) -> bool:
