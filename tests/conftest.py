@@ -3,8 +3,12 @@
 import shutil
 
 import pytest
+from django.conf import settings as django_settings
 
 from tests import environment
+from tests.process.postgres import postgres  # noqa: F401 - a fixture for every test
+
+ALONE = ("process", "browser", "postgres")
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +26,24 @@ def _empty_cache():
 
     cache.clear()
     DeskSettings.forget()
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(request):
+    """Workers side by side need databases of different names on a server; SQLite's are each in their worker's memory."""
+    if not django_settings.ON_SQLITE:
+        request.getfixturevalue("django_db_modify_db_settings_parallel_suffix")
+
+
+def pytest_collection_modifyitems(items):
+    """What starts real processes comes last and one after the other, however many workers there are: it needs the machine to itself."""
+    for item in items:
+        if "postgres" in item.fixturenames:
+            item.add_marker("postgres")
+    alone = {item for item in items if any(item.get_closest_marker(name) for name in ALONE)}
+    for item in alone:
+        item.add_marker(pytest.mark.xdist_group("alone"))
+    items.sort(key=alone.__contains__)
 
 
 def pytest_sessionfinish(session):

@@ -14,3 +14,5 @@ os.environ.update(
     TRADINGVIEW_WEBHOOK_SECRET="installation-secret-1",
     LOG_LEVEL="ERROR",
 )
+if os.environ.get("TEST_DATABASE_URL"):  # the in-process tests on a PostgreSQL server, whose `test_...` databases they make and drop
+    os.environ["DATABASE_URL"] = os.environ["TEST_DATABASE_URL"]

@@ -103,13 +103,20 @@ DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{HOME}/tv
 DATABASES["default"]["CONN_MAX_AGE"] = None
 DATABASES["default"]["ATOMIC_REQUESTS"] = False  # with IMMEDIATE every GET would take the write lock
 ON_SQLITE = "sqlite" in DATABASES["default"]["ENGINE"]
+DB_WAIT_S = env.int("TVAPP_DB_WAIT", 10)  # the web process sets 2 before this line is read
 if ON_SQLITE:
     DATABASES["default"]["ENGINE"] = "tvapp.sqlite"
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
-        "timeout": env.int("TVAPP_DB_WAIT", 10),  # the web process sets 2 before this line is read
+        "timeout": DB_WAIT_S,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-16000;",
     }
+else:  # PostgreSQL; what the address itself says (?sslmode=require) stays
+    _GIVEN = DATABASES["default"].get("OPTIONS", {})
+    _LIMITS = f"-c lock_timeout={DB_WAIT_S}s -c statement_timeout={DB_WAIT_S + 3}s -c idle_in_transaction_session_timeout=10s"
+    _WIRE = {"connect_timeout": DB_WAIT_S, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 10_000}
+    DATABASES["default"]["OPTIONS"] = {**_WIRE, **_GIVEN, "options": f"{_LIMITS} {_GIVEN.get('options', '')}".strip()}
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # a server that was restarted costs no request and no task
 
 # ---------------------------------------------------------------------------- queue
 # The ORM broker commits a ring together with the order; the reasons for each figure are in docs/adr/0003-queue.md.

@@ -30,10 +30,10 @@ def parallel(function, items, workers=16) -> list:
 
 
 class RunningDesk:
-    """One home on one port; may be started more than once. `env` is set for every process of it."""
+    """One home on one port; may be started more than once. `database` is a DATABASE_URL (none: SQLite at home), `env` is set for every process of it."""
 
-    def __init__(self, **env: str):
-        self.extra = env
+    def __init__(self, database: str = "", **env: str):
+        self.extra = ({"DATABASE_URL": database} if database else {}) | env
         self.home, self.port = tempfile.mkdtemp(prefix="tvapp-process-"), free_port()
         self.process: subprocess.Popen | None = None
         self.token = ""
