@@ -1,6 +1,7 @@
 """Limits, decisions, trading states and the ledger that serialises aggregates. Higher rows are named by a scope key, never by a key upwards."""
 
 import re
+from dataclasses import fields
 from decimal import Decimal
 
 from django.core.exceptions import ValidationError
@@ -9,6 +10,7 @@ from django.db import models
 from simple_history.models import HistoricalRecords
 
 from brokers.models import BrokerAccount, Price
+from risk.calendar import Week
 from tvapp.lib import clock
 from tvapp.owned import OwnedModel, OwnedQuerySet, enum_check, may_see_all
 
@@ -311,8 +313,10 @@ class MarketHours(models.Model):
     closes = models.TimeField(help_text="IST.")
     us_winter_closes = models.TimeField(null=True, blank=True, help_text="IST. Close while New York is on winter time; empty: the same all year.")
     always = models.BooleanField(default=False, help_text="Never closed (24x7).")
-    maintained_from = models.DateField(null=True, blank=True)
-    maintained_to = models.DateField(null=True, blank=True, help_text="Last day whose holidays are entered.")
+    maintained_from = models.DateField(null=True, blank=True, help_text="First day the calendar is kept for. Example: 2025-01-01.")
+    maintained_to = models.DateField(null=True, blank=True, help_text="Last day whose holidays are entered. Example: 2026-12-31. Later days count as not known: closed for live orders.")
+    amo_from = models.TimeField(null=True, blank=True, help_text="IST. From when the broker takes after-market orders. Example: 16:00. Empty: not known, so it is simply tried.")
+    amo_to = models.TimeField(null=True, blank=True, help_text="IST. Until when it takes them, mostly the next morning. Example: 08:58.")
     history = HistoricalRecords()
 
     class Meta:
@@ -321,6 +325,18 @@ class MarketHours(models.Model):
 
     def __str__(self) -> str:
         return self.exchange
+
+    @property
+    def week(self) -> Week:
+        """The row as the calendar counts with it."""
+        return Week(**{f.name: getattr(self, f.name) for f in fields(Week)})
+
+    def clean(self) -> None:
+        self.exchange = self.exchange.strip().upper()
+        if not set(self.days) <= set("1234567"):
+            raise ValidationError({"days": "Weekdays are digits from 1 (Monday) to 7, like 12345."})
+        if not self.always and self.opens >= self.closes:
+            raise ValidationError({"closes": "It must close later than it opens, on the same day."})
 
 
 class MarketSession(models.Model):
