@@ -6,10 +6,27 @@ from django.db.models import Q
 
 from brokers.models import BrokerAccount
 from risk.models import Decision, RiskSettings, Scope, TradingState
-from tvapp.admin_base import DeskAdmin, HistoryAdmin, OwnedAdmin, OwnedForm, ReadOnlyAdmin, ReadOnlyMixin, symbols_field
+from tvapp.admin_base import DeskAdmin, HistoryAdmin, OwnedAdmin, OwnedForm, ReadOnlyAdmin, ReadOnlyMixin, symbols_field, times_field
 from tvapp.owned import may_see_all
 
 STRICTER = "All rows that match an order apply, and the stricter one wins: GLOBAL 500 and ACCOUNT 100 lets 100 pass. Empty adds no limit."
+
+GROUPS = (
+    ("Size of one order", ["max_quantity_per_order", "max_order_value", "max_lots_per_order", "clamp_mode"]),
+    ("What is open together", [
+        "max_open_positions", "max_open_orders", "max_symbol_exposure", "max_gross_exposure", "warn_exposure_pct", "max_lots_per_day",
+        "margin_buffer_pct",
+    ]),
+    ("Losses", [
+        "max_daily_loss", "warn_loss_pct", "on_loss_breach", "max_drawdown_pct", "max_loss_streak", "cooldown_after_loss", "cooldown_minutes",
+    ]),
+    ("How often", [
+        "max_orders_per_minute", "max_orders_per_day", "max_repeats_per_minute", "max_trades_per_symbol_day", "min_bars_between", "max_signal_age",
+    ]),
+    ("Price", ["collar_aggressive_pct", "collar_passive_pct", "collar_without_quote"]),
+    ("Time", ["session_policy", "defer_max_age", "no_trade_windows", "entry_cutoff", "square_off_time"]),
+    ("What may be traded", ["symbol_allow_list", "symbol_deny_list", "allow_short_selling"]),
+)  # fmt: skip
 
 
 class LimitsForm(OwnedForm):
@@ -46,19 +63,16 @@ class RiskSettingsAdmin(HistoryAdmin, OwnedAdmin):
 
     def get_fieldsets(self, request, obj=None):
         head = ["account"] if obj is None else ["scope", "applies_to"]
-        what = ["symbol_allow_list", "symbol_deny_list", "allow_short_selling"]
-        sets = [
-            ("Whose limits", {"fields": head, "description": STRICTER}),
-            ("Size of one order", {"fields": ["max_quantity_per_order", "max_order_value", "clamp_mode"]}),
-            ("What may be traded", {"fields": what}),
-        ]
+        sets = [("Whose limits", {"fields": head, "description": STRICTER}), *((title, {"fields": fields}) for title, fields in GROUPS)]
         if obj is not None and obj.scope == Scope.GLOBAL:
             sets.append(("Limits left empty on purpose", {"fields": ["unlimited"]}))
         return sets if obj is None else [*sets, ("Version", {"fields": ["version", "updated_at"]})]
 
     def formfield_for_dbfield(self, db_field, request, **kwargs):
-        if db_field.name in ("symbol_allow_list", "symbol_deny_list"):
+        if db_field.name in (*RiskSettings.LISTS, "no_trade_windows"):
             return symbols_field(db_field)
+        if db_field.name in RiskSettings.TIMES:
+            return times_field(db_field)
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     @admin.display(description="applies to")

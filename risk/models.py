@@ -1,6 +1,7 @@
 """Limits, decisions, trading states and the ledger that serialises aggregates. Higher rows are named by a scope key, never by a key upwards."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import fields
 from decimal import Decimal
 
@@ -166,16 +167,19 @@ class RiskSettings(OwnedModel):
         return f"{self.scope} limits" + (f" of {self.account}" if self.account_id else "")
 
     def clean(self) -> None:
-        for name in self.LISTS:
-            setattr(self, name, clean_symbols(name, getattr(self, name)))
-        self.no_trade_windows = clean_windows("no_trade_windows", self.no_trade_windows)
-        for name in ("entry_cutoff", "square_off_time"):
-            setattr(self, name, clean_times(name, getattr(self, name)))
+        for name, value in self.cleaned({name: getattr(self, name) for name in (*self.LISTS, *self.TIMES)}).items():
+            setattr(self, name, value)
         if self.scope != Scope.GLOBAL:
             return
         missing = [n for n in self.RAILS if getattr(self, n) is None and n not in self.unlimited]
         if missing:
             raise ValidationError({missing[0]: f"The GLOBAL row needs {missing[0]}, or its name in 'unlimited'."})
+
+    @classmethod
+    def cleaned(cls, given: Mapping[str, object]) -> dict[str, object]:
+        """The lists, windows and times among these values as they are kept. Raises ValidationError."""
+        checks = dict.fromkeys(cls.LISTS, clean_symbols) | dict(zip(cls.TIMES, (clean_windows, clean_times, clean_times), strict=True))
+        return {name: check(name, given[name]) for name, check in checks.items() if name in given}
 
     def save(self, *args, **kwargs):
         self.version += 1

@@ -231,3 +231,27 @@ class SymbolsField(forms.CharField):
 
     def has_changed(self, initial, data) -> bool:
         return (initial or []) != self.to_python(data)
+
+
+def times_field(db_field: models.Field) -> forms.Field:
+    """A time per product as text: `MIS 15:00`, one on each line."""
+    text = f"{db_field.help_text} Here: one on each line, for example MIS 15:00."
+    return TimesField(required=False, help_text=text, label=db_field.verbose_name.capitalize())
+
+
+class TimesField(forms.CharField):
+    widget = forms.Textarea(attrs={"rows": 3, "cols": 40})
+
+    def prepare_value(self, value):
+        return "\n".join(f"{key} {at}" for key, at in value.items()) if isinstance(value, dict) else value
+
+    def to_python(self, value):
+        if isinstance(value, dict):
+            return value
+        lines = [line.split() for line in (value or "").splitlines() if line.strip()]
+        if any(len(words) != 2 for words in lines):
+            raise forms.ValidationError("Each line is a product and a time, for example MIS 15:00.")
+        return {key.upper(): at for key, at in lines}
+
+    def has_changed(self, initial, data) -> bool:
+        return (initial or {}) != self.to_python(data)

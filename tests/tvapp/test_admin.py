@@ -227,19 +227,27 @@ def _limits(**changes) -> dict:
     return {"clamp_mode": "REJECT", "allow_short_selling": "unknown", "symbol_allow_list": "", "symbol_deny_list": "", **changes}
 
 
+def _as_it_is(row: RiskSettings, **changes) -> dict[str, object]:
+    """The form of a row as a browser would send it back, with these changes."""
+    figures = {name: value for name in (*row.FIGURES, *row.WORDS) if (value := getattr(row, name)) is not None}
+    return _limits(**{**figures, "allow_short_selling": "false", **changes})
+
+
 def test_it_saves_global_limits_with_an_event_that_shows_old_and_new(boss):
     row = RiskSettings.objects.get(scope="GLOBAL")
-    data = _limits(max_quantity_per_order="250", max_order_value="100000", allow_short_selling="false", symbol_deny_list="nse:xyz, NSE:ABC")
+    times = {"no_trade_windows": "12:00-13:00 defer", "entry_cutoff": "mis 15:00\nMCX:MIS 23:00"}
+    data = _as_it_is(row, max_quantity_per_order="250", symbol_deny_list="nse:xyz, NSE:ABC", **times)
     assert browser(boss).post(_page(RiskSettings, "change", row.pk), data).status_code == 302
     row.refresh_from_db()
     assert (row.max_quantity_per_order, row.symbol_deny_list) == (250, ["NSE:XYZ", "NSE:ABC"])
+    assert (row.no_trade_windows, row.entry_cutoff) == (["12:00-13:00 DEFER"], {"MIS": "15:00", "MCX:MIS": "23:00"})
     event = SystemEvent.objects.get(code="LIMITS_CHANGED")
     assert event.data["max_quantity_per_order"] == ["500", "250"]
 
 
 def test_it_refuses_an_empty_global_limit_unless_that_is_meant(boss):
     row, client = RiskSettings.objects.get(scope="GLOBAL"), browser(boss)
-    data = _limits(max_quantity_per_order="500", max_order_value="", allow_short_selling="false")
+    data = _as_it_is(row, max_order_value="")
     page = client.post(_page(RiskSettings, "change", row.pk), data)
     assert "max_order_value" in page.context["adminform"].form.errors
     assert client.post(_page(RiskSettings, "change", row.pk), {**data, "unlimited": ["max_order_value"]}).status_code == 302

@@ -5,8 +5,8 @@ from decimal import Decimal
 from django.db.models import Q
 from rest_framework import serializers
 
-from brokers.models import BrokerAccount, Instrument
-from risk.models import LIMIT_MAX, ClampMode, RiskSettings, Scope, clean_symbols
+from brokers.models import BrokerAccount, Instrument, Price
+from risk.models import LIMIT_MAX, ClampMode, RiskSettings, Scope
 from trading.models import Alert, Fill, Order, OrderEvent, OrderType, OverrideScope, Product, Strategy
 from trading.selectors import gtts
 from trading.services.route import MOST_DIGITS
@@ -207,22 +207,24 @@ class StrategySerializer(StrictMixin, serializers.ModelSerializer):
 
 
 class RiskSettingsSerializer(StrictMixin, serializers.ModelSerializer):
+    """The limits of one scope; every parameter of the model is a field of its own name."""
+
+    serializer_field_mapping = {**serializers.ModelSerializer.serializer_field_mapping, Price: Number}
+
     scope = serializers.ChoiceField(choices=Scope.choices)
     clamp_mode = serializers.ChoiceField(choices=ClampMode.choices, required=False)
     account_id = serializers.PrimaryKeyRelatedField(source="account", queryset=BrokerAccount.objects.none(), required=False, allow_null=True)
     strategy_id = serializers.PrimaryKeyRelatedField(queryset=Strategy.objects.none(), required=False, allow_null=True, write_only=True)
-    max_quantity_per_order = Number(required=False, allow_null=True, min_value=Decimal(0))
-    max_order_value = Number(required=False, allow_null=True, min_value=Decimal(0))
+    no_trade_windows = serializers.ListField(child=serializers.CharField(max_length=20), required=False)
+    entry_cutoff = serializers.DictField(child=serializers.CharField(max_length=5), required=False)
+    square_off_time = serializers.DictField(child=serializers.CharField(max_length=5), required=False)
     symbol_allow_list = serializers.ListField(child=serializers.CharField(max_length=64), required=False)
     symbol_deny_list = serializers.ListField(child=serializers.CharField(max_length=64), required=False)
     unlimited = serializers.ListField(child=serializers.ChoiceField(choices=[(n, n) for n in RiskSettings.RAILS]), required=False)
 
     class Meta:
         model = RiskSettings
-        fields = (
-            "id", "scope", "account_id", "strategy_id", "clamp_mode", "max_quantity_per_order", "max_order_value", "allow_short_selling",
-            "symbol_allow_list", "symbol_deny_list", "unlimited", "version", "updated_at",
-        )  # fmt: skip
+        fields = ("id", "scope", "account_id", "strategy_id", "clamp_mode", *RiskSettings.PARAMETERS, "unlimited", "version", "updated_at")
         read_only_fields = ("id", "version", "updated_at")
 
     def __init__(self, *args, **kwargs):
@@ -238,9 +240,7 @@ class RiskSettingsSerializer(StrictMixin, serializers.ModelSerializer):
         return {**data, "strategy_id": strategy.pk if strategy else None}
 
     def validate(self, data):
-        for name in ("symbol_allow_list", "symbol_deny_list"):
-            if name in data:
-                data[name] = clean_symbols(name, data[name])
+        data |= RiskSettings.cleaned(data)
         if self.instance is None:
             self._check_target(data)
         else:

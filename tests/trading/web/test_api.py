@@ -249,6 +249,25 @@ def test_it_keeps_the_global_row_and_its_rails(desk, api):
     assert api.patch(path, {"max_order_value": None, "unlimited": ["max_order_value"]}, format="json").status_code == 200
 
 
+def test_it_takes_every_parameter_and_gives_it_back_exactly(desk, api):
+    path = f"/api/risk-settings/{RiskSettings.objects.get(scope='GLOBAL').pk}"
+    values = dict.fromkeys(RiskSettings.FIGURES, "7.5") | {"no_trade_windows": ["12:00-13:00 DEFER"], "entry_cutoff": {"MIS": "15:00"}}
+    values |= {"square_off_time": {"MCX:MIS": "23:10"}, "session_policy": "DEFER", "collar_without_quote": "REJECT", "on_loss_breach": "BLOCK"}
+    assert api.patch(path, values, format="json").status_code == 200
+    shown = api.get(path).json()
+    assert {name: shown[name] for name in values} == values
+    assert set(RiskSettings.PARAMETERS) <= shown.keys()
+
+
+@pytest.mark.parametrize("body", [{"no_trade_windows": ["13:00-12:00"]}, {"entry_cutoff": {"MIS": "25:00"}}, {"square_off_time": {"mis": "15:00"}},
+                                  {"session_policy": "MAYBE"}, {"max_daily_loss": -1}, {"no_trade_windows": "12:00-13:00"}, {"margin_buffer_pct": 101},
+                                  {"entry_cutoff": {"MIS": 15}}, {"entry_cutoff": []}, {"no_trade_windows": [["12:00-13:00"]]}])  # fmt: skip
+def test_it_refuses_a_limit_that_means_nothing(desk, api, body):
+    path = f"/api/risk-settings/{RiskSettings.objects.get(scope='GLOBAL').pk}"
+    answer = api.patch(path, body, format="json")
+    assert (answer.status_code, next(iter(body)) in str(answer.json())) == (400, True), answer.content
+
+
 def test_it_makes_limits_for_one_strategy_and_the_stricter_wins(desk, api):
     made = api.post("/api/risk-settings", {"scope": "STRATEGY", "strategy_id": desk.auto.pk, "max_quantity_per_order": 5, "clamp_mode": "CLAMP"}, format="json")
     assert (made.status_code, made.json()["strategy_id"]) == (201, desk.auto.pk)
