@@ -14,13 +14,13 @@ from django.db.models import Q
 from brokers.models import BrokerAccount
 from brokers.models import Quote as QuoteRow
 from risk import types as risk
-from risk.models import RiskSettings, Scope, TradingMode, TradingState
+from risk.models import RiskSettings, Scope, TradingMode
 from trading.domain import orderfsm
 from trading.models import Order, Position, Source, Strategy
 from trading.selectors import pricing
+from trading.selectors.stops import state_of
 from tvapp.models import DeskSettings
 
-_SEVERITY = {TradingMode.ACTIVE: 0, TradingMode.REDUCING: 1, TradingMode.HALTED: 2}
 _COUNTED = [*orderfsm.MAYBE_LIVE, *orderfsm.LIVE]
 _UNRESOLVED = [orderfsm.State.UNKNOWN, orderfsm.State.NEEDS_REVIEW]
 
@@ -39,12 +39,6 @@ def scopes(order: Order) -> list[str]:
     """Scope keys that apply to an order, from wide to narrow. Ledgers are always bumped in this order."""
     keys = ["GLOBAL", f"ACCOUNT:{order.account_id}"]
     return [*keys, f"STRATEGY:{order.strategy_id}"] if order.strategy_id else keys
-
-
-def state_of(keys: Sequence[str]) -> TradingState | None:
-    """The most restrictive trading state among these scopes; None means ACTIVE."""
-    rows = TradingState.objects.filter(scope__in=keys)
-    return max(rows, key=lambda r: _SEVERITY[TradingMode(r.state)], default=None)
 
 
 def question(order: Order, now: datetime, offer: pricing.Offer | None = None) -> Question:

@@ -5,8 +5,9 @@ from risk.models import TradingMode, TradingState
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Level, Order, Role
-from trading.selectors.snapshot import scopes, state_of
-from trading.services import orders, sysevents
+from trading.selectors.snapshot import scopes
+from trading.selectors.stops import Stop, standing, state_of
+from trading.services import arming, orders, sysevents, trips
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 
@@ -28,14 +29,18 @@ def kill(key: str, *, reason: str, actor: str, cancel_open: bool = True) -> dict
     """HALTED for this scope. When it returns, no new order of the scope is written to a broker. Counts what it parked and cancelled."""
     _set(key, TradingMode.HALTED, reason, actor)
     sysevents.record("risk", "KILL_ON", f"{actor} stopped trading ({key}): {reason or 'no reason given'}.", level=Level.ERROR)
+    arming.disarm_scope(key, f"{actor} stopped trading ({key})", actor=actor)
     return {"held": _park(key, actor), "cancelled": _cancel_open(key, actor) if cancel_open else 0}
 
 
-def release(key: str, *, reason: str, actor: str) -> None:
-    """ACTIVE again. Orders on hold do not leave by themselves: the sweeper puts young ones back to waiting, old ones end."""
-    if not reason.strip():
-        raise AppError("REASON_MISSING", "Say why trading may go on; the reason is kept.", extra={"field": "reason"})
-    _set(key, TradingMode.ACTIVE, reason, actor)
+def release(key: str, *, reason: str, actor: str, code: str = "") -> None:
+    """ACTIVE again, its trips released; with `code` only that trip. Raises AppError without a reason.
+
+    Orders on hold do not leave by themselves: the sweeper puts young ones back to waiting, old ones end. Stops and targets are placed.
+    """
+    trips.release(key, code, reason=reason, actor=actor)
+    if not code:
+        _set(key, TradingMode.ACTIVE, reason, actor)
     sysevents.record("risk", "KILL_OFF", f"{actor} released trading ({key}): {reason}.", level=Level.WARNING)
 
 
@@ -44,9 +49,9 @@ def _set(key: str, state: TradingMode, reason: str, actor: str) -> None:
     TradingState.objects.update_or_create(scope=key, defaults=values)
 
 
-def status() -> list[TradingState]:
-    """Every scope that is not ACTIVE."""
-    return list(TradingState.objects.exclude(state=TradingMode.ACTIVE))
+def status() -> list[Stop]:
+    """Everything that stops something, set by a person or tripped by itself."""
+    return standing()
 
 
 def _orders_of(key: str):
@@ -80,8 +85,8 @@ def _cancel_one(pk: int, actor: str) -> bool:
     return False
 
 
-def halted(order: Order) -> TradingState | None:
-    """The state row that stops this order right now, read fresh; None when nothing does."""
+def halted(order: Order) -> Stop | None:
+    """What stops this order right now, read fresh; None when nothing does."""
     row = state_of(scopes(order))
     return row if row and row.state == TradingMode.HALTED else None
 

@@ -11,7 +11,8 @@ from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Mode, Order
 from trading.selectors import pricing, queue
-from trading.selectors.snapshot import scopes, state_of
+from trading.selectors.snapshot import scopes
+from trading.selectors.stops import state_of
 from trading.services import advice, brackets, connect, doorbell, health, orders, polling, quotes, recover, schedules
 from tvapp.lib import clock
 from tvapp.models import DeskSettings, Heartbeat

@@ -1,0 +1,74 @@
+"""Automatic stops: what a trip is, how long it counts, and how it ends."""
+
+from datetime import timedelta
+
+import pytest
+import time_machine
+
+from risk.models import LiveArm, Trip
+from tests import factories as make
+from trading.models import SystemEvent
+from trading.selectors.stops import standing, state_of
+from trading.services import halt, trips
+from tvapp.lib import clock
+from tvapp.lib.errors import AppError
+
+
+def test_it_keeps_one_open_trip_for_scope_and_code_and_says_it_once(desk):
+    key = f"STRATEGY:{desk.auto.pk}"
+    assert [trips.trip(key, "REFUSALS", "5 refusals in a row") for _ in range(3)] == [True, False, False]
+    event = SystemEvent.objects.get(code="REFUSALS")
+    assert (event.level, event.owner, event.message) == ("ERROR", desk.owner, "auto is stopped: 5 refusals in a row. Only exits leave until somebody releases it.")
+    assert trips.release(key, reason="seen", actor="asha") == 1
+    assert trips.trip(key, "REFUSALS", "again") and Trip.objects.count() == 2
+
+
+def test_it_takes_the_most_restrictive_of_states_and_trips_of_all_scopes(desk):
+    keys = ["GLOBAL", f"ACCOUNT:{desk.account.pk}", f"STRATEGY:{desk.auto.pk}"]
+    assert state_of(keys) is None
+    trips.trip(keys[2], "RATE_DAY", "too many")
+    make.TradingStateFactory(scope=keys[1], state="REDUCING", reason="careful")
+    found = state_of(keys)
+    assert (found.scope, found.state, found.reason, found.code) == (keys[1], "REDUCING", "careful", "")
+    trips.trip(keys[2], "TAG_TWICE", "two orders", effect="HALTED")
+    assert (state_of(keys).state, state_of(keys).code) == ("HALTED", "TAG_TWICE")
+    assert state_of([keys[0]]) is None and len(standing()) == 3
+
+
+def test_it_reads_the_state_in_one_query(desk, django_assert_num_queries):
+    trips.trip("GLOBAL", "X", "x")
+    with django_assert_num_queries(1):
+        assert state_of(["GLOBAL"]).state == "REDUCING"
+
+
+def test_it_ends_by_itself_when_its_time_is_over_and_may_trip_again(desk):
+    with time_machine.travel(clock.now(), tick=False) as time:
+        trips.trip("GLOBAL", "LOSS_DAILY", "lost", until=clock.now() + timedelta(hours=1))
+        assert not trips.trip("GLOBAL", "LOSS_DAILY", "lost") and state_of(["GLOBAL"])
+        time.shift(timedelta(hours=1))
+        assert state_of(["GLOBAL"]) is None and standing() == []
+        assert trips.trip("GLOBAL", "LOSS_DAILY", "lost again")
+
+
+def test_it_ends_the_live_arms_below_its_scope_and_no_others(desk):
+    other = make.StrategyFactory()
+    for pk in (desk.auto.pk, desk.manual.pk, other.pk):
+        make.LiveArmFactory(strategy_key=pk, until=clock.now() + timedelta(hours=1))
+    trips.trip(f"ACCOUNT:{desk.account.pk}", "UNKNOWN_STREAK", "2 unknown outcomes")
+    assert list(LiveArm.objects.filter(ended_at=None).values_list("strategy_key", flat=True)) == [other.pk]
+    assert SystemEvent.objects.filter(code="LIVE_DISARMED").count() == 2
+    trips.trip("GLOBAL", "X", "x")
+    assert not LiveArm.objects.filter(ended_at=None).exists()
+
+
+def test_it_is_released_with_a_reason_alone_or_with_everything_of_its_scope(desk):
+    key = f"ACCOUNT:{desk.account.pk}"
+    trips.trip(key, "RATE_DAY", "too many")
+    trips.trip(key, "DRIFT", "4 symbols differ")
+    with pytest.raises(AppError, match="Say why"):
+        halt.release(key, reason=" ", actor="asha")
+    halt.release(key, code="DRIFT", reason="settled", actor="asha")
+    assert [stop.code for stop in halt.status()] == ["RATE_DAY"]
+    halt.kill(key, reason="stop", actor="asha")
+    halt.release(key, reason="over", actor="asha")
+    assert halt.status() == []
