@@ -102,6 +102,7 @@ class Order(OwnedModel):
     updated_at = models.DateTimeField(default=clock.now)
     # the road's own bookkeeping
     attempt = models.PositiveIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True, help_text="When its last attempt at the broker began. Empty: it never left, or was not ours.")
     starts = models.PositiveIntegerField(default=0, help_text="Starts of work without an end.")
     queued_at = models.DateTimeField(null=True)
     due_at = models.DateTimeField(null=True, help_text="Not before this moment (backoff).")
@@ -144,6 +145,11 @@ class Order(OwnedModel):
             models.Index(fields=["tradingsymbol", "id"], name="order_symbol_id"),
             models.Index(fields=["broker_order_id"], name="order_broker_id"),
             models.Index(fields=["created_at", "status"], name="order_created_status"),
+            # what the gate counts: the sends of a day without reading a row, and the newest of a strategy in a symbol
+            models.Index(
+                fields=["simulated", "sent_at", "account", "strategy", "instrument", "role"], condition=models.Q(sent_at__isnull=False), name="order_sent",
+            ),
+            models.Index(fields=["strategy", "instrument", "sent_at"], condition=models.Q(sent_at__isnull=False), name="order_last_sent"),
         ]
 
     def __str__(self) -> str:

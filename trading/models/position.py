@@ -24,6 +24,7 @@ class Position(OwnedModel):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["account", "book", "instrument", "product"], name="position_once")]
+        indexes = [models.Index(fields=["account", "instrument"], condition=~models.Q(quantity=0), name="position_not_flat")]
 
     def __str__(self) -> str:
         return f"{self.quantity} {self.instrument}"

@@ -215,7 +215,8 @@ def _commit_intent(order: Order, decision: Decision, offer: pricing.Offer) -> Cl
     parts = slicing.sizes(order, decision.final)
     request = _request(order, decision, offer, parts[0])
     payload = _payload(request)
-    lease = clock.now() + clock.seconds(DeskSettings.current().lease_s)
+    now = clock.now()
+    lease = now + clock.seconds(DeskSettings.current().lease_s)
     text = f"{slicing.said(order, parts)}Sending {plain(parts[0])}: saved with tag {order.tag} before the first byte left."
     if offer.note:
         text = f"{offer.note} {text}"
@@ -223,7 +224,7 @@ def _commit_intent(order: Order, decision: Decision, offer: pricing.Offer) -> Cl
         text = f"{decision.sentence}. {text}"
     moved = orders.move(
         order, State.SENDING, text=text, actor=WORKER, data={"decision": decision.pk}, quantity=parts[0], verdict=decision.verdict,
-        decision=decision, attempt=order.attempt + 1, lease_until=lease, lease_process=health.process(), **offer.columns(),
+        decision=decision, attempt=order.attempt + 1, sent_at=now, lease_until=lease, lease_process=health.process(), **offer.columns(),
     )  # fmt: skip
     if not moved:
         return None
