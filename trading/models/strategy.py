@@ -35,6 +35,9 @@ class Sizing(models.TextChoices):
     FROM_SIGNAL = "FROM_SIGNAL", "As the alert says"
     FIXED_QTY = "FIXED_QTY", "Always this quantity"
     LOTS = "LOTS", "Always this many lots"
+    CAPITAL = "CAPITAL", "For this many rupees"
+    PCT_CAPITAL = "PCT_CAPITAL", "For this share of the capital, in percent"
+    RISK = "RISK", "So that the stop costs this share of the capital, in percent"
 
 
 class DedupeScope(models.TextChoices):
@@ -72,7 +75,10 @@ class Strategy(OwnedModel):
     product_from_signal = models.BooleanField(default=True, help_text="On: the alert's product counts. Off: always the default product.")
     default_order_type = models.CharField(max_length=6, choices=OrderType, default=OrderType.MARKET, help_text="Used when the alert names neither a type nor a price.")
     sizing = models.CharField(max_length=12, choices=Sizing, default=Sizing.FROM_SIGNAL, help_text="Where the quantity comes from. Example: always this quantity, 25.")
-    sizing_value = Price(null=True, blank=True, validators=[MinValueValidator(Decimal("0.00000001"))], help_text="The fixed quantity or number of lots. Also fills in when an alert names no quantity.")
+    sizing_value = Price(null=True, blank=True, validators=[MinValueValidator(Decimal("0.00000001"))],
+                         help_text="The number of the sizing: units, lots, rupees or percent. With 'As the alert says' it is the quantity of an alert that names none. Examples, at a price of 500 and a capital of 100000: 25 units buy 25; 2 lots of 75 buy 150; 20000 rupees buy 40; 10 percent of the capital buy 20; 1 percent at risk with a stop at 490 buys 100. Always rounded down to whole lots.")  # fmt: skip
+    capital = Price(null=True, blank=True, validators=[MinValueValidator(1)],
+                    help_text="Rupees this strategy works with: sizing in percent and its drawdown count from it. Example: 100000. Empty: the account's capital.")  # fmt: skip
     hours_from = models.TimeField(null=True, blank=True, help_text="IST. Before this an automatic alert waits in the queue. Example: 09:20.")
     hours_to = models.TimeField(null=True, blank=True, help_text="IST. After this an automatic alert waits in the queue. Example: 15:00.")
     max_age_s = models.PositiveIntegerField(null=True, blank=True, help_text="Seconds after which an automatic alert is too old. Empty: the desk's setting.")
