@@ -196,7 +196,8 @@ class Position:
     """Net position of one symbol and product over all strategies: net_qty = overnight_qty + buy_qty - sell_qty.
 
     `native` names the instrument in the broker's words, at least `exchange` and `tradingsymbol`. buy_* and sell_* are today's.
-    `realised` (today, before charges, average-price method); `unrealised` and `ltp` are None without a price.
+    `realised` (today, before charges, average-price method); `unrealised` and `ltp` are None without a price. `close` is the close of the day
+    before, where the broker says it.
     """
 
     native: Mapping[str, str] = field(hash=False)
@@ -211,12 +212,13 @@ class Position:
     realised: D
     unrealised: D | None
     ltp: D | None
+    close: D | None = None
     raw: Raw | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """Shares in the depository: `t1_quantity` arrives tomorrow, `used_quantity` is sold or pledged out today."""
+    """Shares in the depository: `t1_quantity` arrives tomorrow, `used_quantity` is sold or pledged out today; `close` of the day before."""
 
     native: Mapping[str, str] = field(hash=False)
     quantity: D
@@ -225,6 +227,7 @@ class Holding:
     collateral_qty: D
     avg_price: D
     ltp: D | None
+    close: D | None = None
     raw: Raw | None = field(default=None, repr=False, compare=False)
 
 
@@ -242,7 +245,7 @@ class Funds:
 
 @dataclass(frozen=True, slots=True)
 class QuoteTick:
-    """A price as the market shows it at `at`. Depth and volume are None where the broker does not say."""
+    """A price as the market shows it at `at`. Depth, volume and `close`, of the day before, are None where the broker does not say."""
 
     key: str
     ltp: D
@@ -252,6 +255,7 @@ class QuoteTick:
     bid_qty: D | None = None
     ask_qty: D | None = None
     volume: D | None = None
+    close: D | None = None
 
 
 class GttKind(StrEnum):

@@ -326,6 +326,7 @@ def position(row: Row) -> Position:
         realised=_amount(row, "realised"),
         unrealised=number(row.get("unrealised")) if ltp else None,
         ltp=ltp,
+        close=_price(row, "close_price"),
         raw=_raw(row),
     )
 
@@ -343,6 +344,7 @@ def holding(row: Row) -> Holding:
         collateral_qty=_amount(row, "collateral_quantity"),
         avg_price=_amount(row, "average_price"),
         ltp=_price(row, "last_price"),
+        close=_price(row, "close_price"),
         raw=_raw(row),
     )
 
@@ -448,7 +450,9 @@ def _tick(key: str, row: Row, seen_at: datetime) -> QuoteTick | None:
         return None
     (bid, bid_qty), (ask, ask_qty) = _best(row, "buy"), _best(row, "sell")
     at = moment(row.get("timestamp")) or moment(row.get("last_trade_time")) or seen_at
-    return QuoteTick(key, ltp, at, bid, ask, bid_qty, ask_qty, number(row.get("volume")))
+    ohlc = row.get("ohlc")
+    close = _price(ohlc, "close") if isinstance(ohlc, dict) else None
+    return QuoteTick(key, ltp, at, bid, ask, bid_qty, ask_qty, number(row.get("volume")), close)
 
 
 def _best(row: Row, side: str) -> tuple[Decimal | None, Decimal | None]:
