@@ -4,8 +4,10 @@ import secrets
 from decimal import Decimal
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
+from django.db.models.functions import Upper
 from simple_history.models import HistoricalRecords
 
 from brokers.secrets import EncryptedText
@@ -59,6 +61,9 @@ class QuoteFrom(models.TextChoices):
     WALK = "WALK", "A random walk, for trying things out"
 
 
+ONE_ACCOUNT = "A Zerodha client has one order book, so it has one account here: use that one, or take the client id out of it."
+
+
 def new_path_token() -> str:
     """What nobody guesses, fit for an address: 32 characters over 192 random bits."""
     return secrets.token_urlsafe(24)
@@ -68,10 +73,7 @@ class BrokerAccount(OwnedModel):
     """One login at one broker. The paper broker is an account like any other."""
 
     Broker = BrokerName
-
-
     State = AccountState
-
 
     name = models.CharField(max_length=40, validators=[RegexValidator(r"^[A-Za-z0-9][A-Za-z0-9 _-]*$", "Letters, digits, space, - and _.")],
                             help_text="How you call it, for example: paper.")  # fmt: skip
@@ -107,6 +109,8 @@ class BrokerAccount(OwnedModel):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["owner", "name"], name="account_name_once_per_owner"),
+            models.UniqueConstraint(Upper("client_id"), "environment", condition=models.Q(broker=BrokerName.ZERODHA) & ~models.Q(client_id=""),
+                                    name="account_once_per_client"),
             enum_check("broker", BrokerName, "account_broker_known"),
             enum_check("environment", Environment, "account_environment_known"),
             enum_check("state", AccountState, "account_state_known"),
@@ -117,11 +121,21 @@ class BrokerAccount(OwnedModel):
     def __str__(self) -> str:
         return self.name
 
+    def clean(self):
+        """Two accounts of one client would take each other's orders for strangers'."""
+        self._settle()
+        twins = BrokerAccount.objects.filter(broker=BrokerName.ZERODHA, environment=self.environment, client_id__iexact=self.client_id)
+        if self.client_id and self.broker == BrokerName.ZERODHA and twins.exclude(pk=self.pk).exists():
+            raise ValidationError({"client_id": f"There is an account of {self.client_id} already. {ONE_ACCOUNT}"})
+
     def save(self, *args, **kwargs):
+        self._settle()
+        super().save(*args, **kwargs)
+
+    def _settle(self) -> None:
         """An account of a real broker is what the desk's address makes it, and starts logged out: whoever makes it need not know."""
         if self._state.adding and self.broker != BrokerName.PAPER and self.environment == Environment.PAPER:
             self.environment, self.state = environment_of(self.broker), AccountState.DISCONNECTED
-        super().save(*args, **kwargs)
 
 
 class SessionState(models.TextChoices):
@@ -140,7 +154,7 @@ class BrokerSession(models.Model):
 
     account = models.OneToOneField(BrokerAccount, on_delete=models.CASCADE, related_name="session")
     state = models.CharField(max_length=8, choices=State, default=State.NONE)
-    nonce_digest = models.CharField(max_length=64, blank=True, help_text="Hash of the state value of the login that was begun last; used once.")
+    nonce_digest = models.CharField(max_length=64, blank=True, help_text="Hash of the state value of the last login that came back; each is used once.")
     nonce_until = models.DateTimeField(null=True)
     request_token = EncryptedText(null=True, blank=True, editable=False)
     access_token = EncryptedText(null=True, blank=True, editable=False)

@@ -19,12 +19,12 @@ from urllib.parse import urlencode
 
 from django.conf import settings
 from django.core import signing
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from brokers import registry
 from brokers.errors import AuthExpired, BrokerError, RateLimited, RejectCode, Rejected, Unavailable
-from brokers.models import AccountState, BrokerAccount, BrokerName, BrokerSession, Environment, SessionState, environment_of
+from brokers.models import ONE_ACCOUNT, AccountState, BrokerAccount, BrokerName, BrokerSession, Environment, SessionState, environment_of
 from brokers.secrets import SecretUnreadable
 from brokers.types import Session
 from tvapp.lib import clock, crash
@@ -81,11 +81,16 @@ def access_token_of(account: BrokerAccount) -> str:
     return token
 
 
+def api_key_of(account: BrokerAccount) -> str:
+    """The account's own, or that of the environment; empty when there is none."""
+    return account.api_key or settings.KITE_API_KEY
+
+
 def credentials_of(account: BrokerAccount) -> tuple[str, str]:
     """API key and API secret: the account's own, or those of the environment. Raises AppError with the account to change."""
-    own = bool(account.api_key)
+    key = api_key_of(account)
     try:
-        key, secret = (account.api_key, account.credentials) if own else (settings.KITE_API_KEY, settings.KITE_API_SECRET)
+        secret = account.credentials if account.api_key else settings.KITE_API_SECRET
     except SecretUnreadable as lost:
         text = f"The API secret of {account.name} cannot be opened with the keys in FIELD_KEYS. Type it again."
         raise AppError("SECRET_UNREADABLE", text, status=409) from lost
@@ -233,10 +238,14 @@ def _store(row: BrokerSession, found: Session) -> Outcome:
         text = f"{found.user_id} logged in, but this account belongs to {bound}. Log in as {bound}."
         return _fail(row, "OTHER_USER", text)
     facts = {"user_id": found.user_id, "user_name": found.meta.get("user_name", "")[:80], "issued_at": now, "checked_at": now}
-    with transaction.atomic():
-        if not _swap(row, state=S.ACTIVE, access_token=found.token, expires_at=ends_at(now), error="", error_code="", **facts):
-            return NOTHING
-        BrokerAccount.objects.filter(pk=account.pk).update(state=AccountState.RECOVERING)
+    try:
+        with transaction.atomic():
+            if not _swap(row, state=S.ACTIVE, access_token=found.token, expires_at=ends_at(now), error="", error_code="", **facts):
+                return NOTHING
+            BrokerAccount.objects.filter(pk=account.pk).update(state=AccountState.RECOVERING, client_id=found.user_id.upper())
+    except IntegrityError:  # two accounts of one client would take each other's orders for strangers'
+        row.refresh_from_db()
+        return _fail(row, "CLIENT_TAKEN", f"{found.user_id} is the login of another account of this desk. {ONE_ACCOUNT}")
     return Outcome(True, "", f"{account.name}: {found.user_id} is logged in until {row.expires_at.astimezone(clock.IST):%H:%M} IST.")
 
 
@@ -344,15 +353,22 @@ def end(account_id: int) -> Outcome:
     except BrokerError as exc:
         return Outcome(False, str(exc.code), "The broker did not answer the logout yet.")
     crash.point("session.ended")
-    erase(row.account)
+    if not forget(row):
+        return NOTHING  # it was reset meanwhile, and somebody may have logged in again: that session is none of this logout's business
     return Outcome(True, "", f"{row.account.name} is logged out; its tokens are erased.")
 
 
+FORGOTTEN: Mapping[str, object] = {"state": S.NONE, "access_token": None, "request_token": None, "expires_at": None}
+
+
+def forget(row: BrokerSession) -> bool:
+    """Forgets a session that was ended, unless another one began since `row` was read."""
+    return _swap(row, **FORGOTTEN, error="", error_code="")
+
+
 def erase(account: BrokerAccount, error: str = "", code: str = "") -> None:
-    """Forgets the session here. Who may log in stays remembered."""
-    BrokerSession.objects.filter(account_id=account.pk).update(
-        state=S.NONE, access_token=None, request_token=None, expires_at=None, error=error[:300], error_code=code, updated_at=clock.now(),
-    )  # fmt: skip
+    """Forgets whatever session there is. Who may log in stays remembered."""
+    BrokerSession.objects.filter(account_id=account.pk).update(**FORGOTTEN, error=error[:300], error_code=code, updated_at=clock.now())
     BrokerAccount.objects.filter(pk=account.pk).exclude(state=AccountState.DISCONNECTED).update(state=AccountState.DISCONNECTED)
     account.state = AccountState.DISCONNECTED
 

@@ -8,11 +8,10 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
-from brokers import throttle
+from brokers import session, throttle
 from brokers.base import Adapter, UnsupportedFeature
 from brokers.errors import Ambiguous, AuthExpired, LimitCode, RateLimited, RejectCode, Rejected, Unavailable
 from brokers.models import BrokerAccount, BrokerSession
@@ -40,8 +39,8 @@ from brokers.zerodha import client, mapping
 from brokers.zerodha.client import Client
 from brokers.zerodha.errors import Purpose
 from tvapp.lib import clock
+from tvapp.lib.errors import AppError
 from tvapp.lib.money import ceil_to, plain
-from tvapp.models import DeskSettings
 
 logger = logging.getLogger("brokers.zerodha")
 TAG = re.compile(r"[A-Za-z0-9]{1,20}")
@@ -73,7 +72,7 @@ class ZerodhaAdapter(Adapter):
 
     def _client(self) -> Client:
         client.checked_root(self.account)
-        return client.client_for(self.account, client.access_token(self.account))
+        return client.client_for(self.account, session.access_token_of(self.account))
 
     def _spend(self, kind: str, send: Callable[[], Any]) -> Any:
         """Tells the budget when the broker says that it is spent."""
@@ -205,20 +204,24 @@ class ZerodhaAdapter(Adapter):
         self._expect(said["user_id"], "WRONG_USER")
         row = BrokerSession.objects.get(account_id=self.account.pk)
         issued = row.issued_at or clock.now()
-        return Session(said["user_id"], row.access_token or "", issued, row.expires_at or session_end(issued), {"user_name": said["user_name"]})
+        return Session(said["user_id"], row.access_token or "", issued, row.expires_at or session.ends_at(issued), {"user_name": said["user_name"]})
 
     def complete_login(self, request_token: str) -> Session:
         """AuthExpired: LOGIN_TOKEN_USED, LOGIN_BAD_SECRET, or LOGIN_WRONG_USER when another user logged in. Unavailable: begin again."""
-        secret = client.api_secret(self.account)
-        if not secret:
-            raise Unavailable(RejectCode.NOT_PERMITTED, "Nothing was sent: this account has no API secret", sent=False)
+        secret = self._secret()
         fresh = client.client_for(self.account, "")
         throttle.acquire(self.account, "read")
         send = lambda: fresh.call(Purpose.LOGIN, lambda kite: _login(fresh, kite, request_token, secret), request_token, secret)  # noqa: E731
         said = self._spend("read", send)
         self._expect(said["user_id"], "LOGIN_WRONG_USER")
         issued = clock.now()
-        return Session(said["user_id"], said["access_token"], issued, session_end(issued), {"user_name": said["user_name"]})
+        return Session(said["user_id"], said["access_token"], issued, session.ends_at(issued), {"user_name": said["user_name"]})
+
+    def _secret(self) -> str:
+        try:
+            return session.credentials_of(self.account)[1]
+        except AppError as exc:
+            raise Unavailable(RejectCode.NOT_PERMITTED, f"Nothing was sent: {exc.message}", sent=False) from None
 
     def end_session(self) -> None:
         """A session that is dead already is ended, too."""
@@ -231,13 +234,6 @@ class ZerodhaAdapter(Adapter):
         wanted = self.account.client_id
         if wanted and user_id.upper() != wanted.upper():
             raise AuthExpired(code, f"{user_id} logged in, and this account belongs to {wanted}")
-
-
-def session_end(issued: datetime) -> datetime:
-    """The next morning at the hour sessions end in India."""
-    local = issued.astimezone(clock.IST)
-    end = datetime.combine(local.date(), time(DeskSettings.current().kite_session_end_h), tzinfo=clock.IST)
-    return end if end > local else end + timedelta(days=1)
 
 
 def _login(fresh: Client, kite: Any, request_token: str, secret: str) -> dict[str, str]:

@@ -16,11 +16,12 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from brokers.errors import AuthExpired, BrokerError, RejectCode, Unavailable
-from brokers.models import BrokerAccount, BrokerSession, Environment
-from brokers.secrets import SecretUnreadable
+from brokers.errors import BrokerError, RejectCode, Unavailable
+from brokers.models import BrokerAccount, Environment
+from brokers.session import api_key_of, credentials_of
 from brokers.zerodha.errors import Answer, Purpose, classify, redact_text
 from tvapp.lib import clock
+from tvapp.lib.errors import AppError
 from tvapp.models import DeskSettings
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ KEPT_CLIENTS = 16  # per thread; each holds one connection
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ANY_IPV4 = "0.0.0.0"  # noqa: S104 - the source of a connection, nothing listens there
 BROKER_HOSTS = ("kite.trade", "zerodha.com")
-USABLE = (BrokerSession.State.ACTIVE, BrokerSession.State.EXCHANGE, BrokerSession.State.ENDING)  # a new login ends the old one only when it is done
 
 
 # ---------------------------------------------------------------------------- the SDK
@@ -98,37 +98,17 @@ def checked_root(account: BrokerAccount) -> str:
         why = "this is not a live account, and KITE_ROOT_URL is the real broker"
     if not allowed:
         raise Unavailable(RejectCode.NOT_PERMITTED, f"Nothing was sent: {why}", sent=False)
-    if not api_key(account):
+    if not api_key_of(account):
         raise Unavailable(RejectCode.NOT_PERMITTED, "Nothing was sent: this account has no API key", sent=False)
     return root
-
-
-def api_key(account: BrokerAccount) -> str:
-    return account.api_key or settings.KITE_API_KEY
-
-
-def api_secret(account: BrokerAccount) -> str:
-    return account.credentials or settings.KITE_API_SECRET
 
 
 def _readable_secret(account: BrokerAccount) -> str:
     """Only a login needs the API secret; one that no key opens must not keep orders from being sent, and cannot leak either."""
     try:
-        return api_secret(account)
-    except SecretUnreadable:
+        return credentials_of(account)[1]
+    except AppError:
         return ""
-
-
-def access_token(account: BrokerAccount) -> str:
-    """The token of the login as the database has it now; nowhere else is one looked for. AuthExpired when there is none."""
-    try:
-        row = BrokerSession.objects.filter(account_id=account.pk).only("state", "access_token").first()
-        token = row.access_token if row and row.state in USABLE else ""
-    except SecretUnreadable:
-        raise AuthExpired("TOKEN_UNREADABLE", "the stored login cannot be read with the desk's keys", sent=False) from None
-    if not token:
-        raise AuthExpired("NO_SESSION", "nobody is logged in to this account", sent=False)
-    return token
 
 
 # ---------------------------------------------------------------------------- one client
@@ -136,9 +116,9 @@ class Client:
     """One account's session with the broker, for one thread. `call` is the only road to the network."""
 
     def __init__(self, account: BrokerAccount, token: str, root: str):
-        self.secrets = tuple(s for s in (token, api_key(account), _readable_secret(account)) if s)
+        self.secrets = tuple(s for s in (token, api_key_of(account), _readable_secret(account)) if s)
         self.root = root
-        self.kite = _kite_class()(api_key=api_key(account), access_token=token or None, root=root)
+        self.kite = _kite_class()(api_key=api_key_of(account), access_token=token or None, root=root)
         self._heard: requests.Response | None = None
         self._used_at = clock.monotonic()
         session = self.kite.reqsession
@@ -230,7 +210,7 @@ def client_for(account: BrokerAccount, token: str) -> Client:
     """The thread's client of this account and token; a new token makes a new one and closes the old."""
     root = checked_root(account)
     kept = _clients()
-    wanted = (token, root, api_key(account), account.source_ip)
+    wanted = (token, root, api_key_of(account), account.source_ip)
     if account.pk in kept and kept[account.pk][0] == wanted:
         kept.move_to_end(account.pk)
         return kept[account.pk][1]

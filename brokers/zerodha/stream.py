@@ -51,8 +51,8 @@ Tell = Callable[[int, Word], None]
 def stream_of(account: BrokerAccount, tell: Tell) -> "KiteStream":
     """The stream of a logged-in account, not yet started. Raises AuthExpired, Unavailable or AppError when it may not be opened."""
     root = checked_root(account)
-    api_key, _ = session.credentials_of(account)
-    address = f"{socket_root(root)}/?{urlencode({'api_key': api_key, 'access_token': session.access_token_of(account)})}"
+    wanted = {"api_key": session.api_key_of(account), "access_token": session.access_token_of(account)}
+    address = f"{socket_root(root)}/?{urlencode(wanted)}"
     return KiteStream(account.pk, address, tell, source_ip=account.source_ip)
 
 

@@ -6,6 +6,8 @@ from urllib.parse import parse_qsl
 import pytest
 import time_machine
 from django.core import signing
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError
 
 from brokers import session
 from brokers.models import BrokerAccount, BrokerSession, RateBucket
@@ -90,8 +92,30 @@ def test_it_tells_apart_why_a_login_failed(login, changes, code, words):
 
 def test_it_lets_only_the_first_user_log_in_when_none_is_named(login):
     login.log_in()
-    BrokerSession.objects.update(user_id="ZZ0001", expires_at=clock.now())
+    login.bench.post("accounts", api_key="simkey", user_id="ZZ0001")
     assert login.fail()[0] == "OTHER_USER"
+
+
+def test_it_gives_a_client_one_account(login):
+    login.log_in()
+    twin = BrokerAccount.objects.create(owner=person("mira"), name="again", broker="zerodha", api_key="other", credentials="simsecret")
+    login.bench.post("accounts", api_key="other", user_id="ab1234")
+    connect.take_token(twin, login.request_token("other"))
+    assert exchange_login(twin.pk) == "failed"
+    row = BrokerSession.objects.get(account=twin)
+    assert (row.state, row.error_code, row.access_token) == ("FAILED", "CLIENT_TAKEN", None) and "one order book" in row.error
+    assert login.state == ("ACTIVE", "RECOVERING")
+
+
+def test_it_adds_no_second_account_of_a_client(login):
+    login.log_in()
+    with pytest.raises(ValidationError, match="an account of ab1234 already"):
+        connect.add_account(login.desk.owner, {"name": "two", "broker": "zerodha", "api_key": "k", "client_id": "ab1234"}, actor="ravi")
+    other = connect.add_account(login.desk.owner, {"name": "two", "broker": "zerodha", "api_key": "k", "client_id": "CD5678"}, actor="ravi")
+    with pytest.raises(ValidationError, match="already"):
+        connect.change_account(other, {"client_id": "AB1234"}, actor="ravi")
+    with pytest.raises(IntegrityError):
+        BrokerAccount.objects.filter(pk=other.pk).update(client_id="Ab1234")
 
 
 def test_it_says_that_the_broker_could_not_be_reached(login, settings):
@@ -263,6 +287,20 @@ def test_it_forgets_a_session_whose_broker_does_not_answer_the_logout(login, set
         connect.sweep()
     assert login.state == ("NONE", "DISCONNECTED") and login.row.access_token is None
     assert _events("LOGOUT_UNANSWERED") == ["WARNING"]
+
+
+def test_it_leaves_a_newer_login_alone_when_a_logout_is_answered_late(login, monkeypatch):
+    login.log_in()
+    connect.disconnect(login.account, actor="ravi")
+
+    def meanwhile(adapter):
+        connect.reset(login.account, actor="boss")
+        login.log_in()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("brokers.zerodha.adapter.ZerodhaAdapter.end_session", meanwhile)
+        assert end_session(login.account.pk) == "nothing"
+    assert login.state == ("ACTIVE", "RECOVERING") and login.alive_at_broker(login.row.access_token)
 
 
 def test_it_forgets_at_once_when_an_admin_resets_it(login):

@@ -193,8 +193,9 @@ def _nudge(row: BrokerSession) -> bool:
 
 
 def _forget(row: BrokerSession) -> bool:
+    if not session.forget(row):
+        return False
     account = row.account
-    session.erase(account)
     text = f"{account.name}: the broker did not answer the logout. The tokens are erased here; the session ends there in the morning."
     sysevents.record("broker", "LOGOUT_UNANSWERED", text, level=Level.WARNING, owner=account.owner, data={"account_id": account.pk})
     return True

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 import pytest
 
+from brokers import session
 from brokers.errors import Ambiguous, AuthExpired, BrokerError, RejectCode, Rejected, Unavailable
 from brokers.models import BrokerSession
 from brokers.registry import adapter_for
@@ -80,7 +81,7 @@ def test_it_asks_nothing_without_a_session(sim, account, adapter, state):
     BrokerSession.objects.filter(account=account).update(state=state)
     with pytest.raises(AuthExpired) as refused:
         adapter.list_orders()
-    assert (refused.value.code, refused.value.sent, len(sim.requests())) == ("NO_SESSION", False, before)
+    assert (refused.value.code, refused.value.sent, len(sim.requests())) == ("NOT_LOGGED_IN", False, before)
 
 
 def test_it_uses_the_old_session_while_a_new_login_is_completed(account, adapter):
@@ -92,16 +93,16 @@ def test_it_asks_nothing_with_a_token_no_key_opens(sim, settings, adapter):
     settings.FIELD_KEYS = ["another-key-of-sufficient-length-0123456789"]
     with pytest.raises(AuthExpired) as refused:
         adapter.list_orders()
-    assert refused.value.code == "TOKEN_UNREADABLE"
+    assert refused.value.code == "SECRET_UNREADABLE"
 
 
 # ---------------------------------------------------------------------------- the session
 def test_it_completes_a_login(sim, account, adapter):
-    session = adapter.complete_login(sim.request_token())
-    BrokerSession.objects.filter(account=account).update(access_token=session.token)
-    assert session.user_id == "AB1234" and session.token not in repr(session)
-    assert session.expires_at.astimezone(clock.IST).hour == 6
-    assert timedelta(0) < session.expires_at - session.issued_at <= timedelta(days=1)
+    made = adapter.complete_login(sim.request_token())
+    BrokerSession.objects.filter(account=account).update(access_token=made.token)
+    assert made.user_id == "AB1234" and made.token not in repr(made)
+    assert made.expires_at.astimezone(clock.IST).hour == 6
+    assert timedelta(0) < made.expires_at - made.issued_at <= timedelta(days=1)
     assert adapter.check_session().user_id == "AB1234"
 
 
@@ -305,7 +306,7 @@ def test_it_sends_nothing_into_a_connection_that_was_long_idle(sim, adapter, ord
 def test_it_gives_every_thread_a_client_of_its_own(adapter):
     found = []
     mine = adapter._client()
-    token = client.access_token(adapter.account)
+    token = session.access_token_of(adapter.account)
     thread = threading.Thread(target=lambda: found.append(client.client_for(adapter.account, token)))
     thread.start()
     thread.join()
