@@ -27,7 +27,7 @@ class StrategyForm(OwnedForm):
             "product_from_signal": "The alert's product comes first",
             "default_order_type": "Order type",
             "sizing": "Quantity",
-            "sizing_value": "Fixed quantity or lots",
+            "sizing_value": "Number of the sizing",
             "use_target": "The alert gives the position to reach",
             "max_age_s": "Oldest automatic alert, in seconds",
             "dedupe_scope": "Repeats",
@@ -68,7 +68,7 @@ class StrategyAdmin(HistoryAdmin, OwnedAdmin):
         (
             "What fills the gaps of an alert",
             {
-                "fields": ["default_product", "product_from_signal", "default_order_type", "sizing", "sizing_value", "use_target",
+                "fields": ["default_product", "product_from_signal", "default_order_type", "sizing", "sizing_value", "capital", "use_target",
                            "max_slippage_pct"],
                 "description": "Example: an alert without a quantity and sizing 'Always this quantity', 25, becomes an order over 25.",
             },

@@ -10,7 +10,8 @@ from . import brackets
 from .brackets import Brackets
 from .pricing import PRICED, TRIGGERED, snap
 from .signal import Signal
-from .types import Action, Effect, Intent, OrderSide, OrderType, QuantityUnit, SizingMethod, Validity
+from .sizing import BY_MONEY, Sizing, size
+from .types import Action, Effect, Intent, OrderSide, OrderType, QuantityUnit, Validity
 
 ZERO = Decimal(0)
 MOST = Decimal(10) ** 13  # a column holds ten times as much
@@ -31,14 +32,6 @@ class WaitReason(StrEnum):
     PRICE_UNAVAILABLE = "PRICE_UNAVAILABLE"
     PRICE_OFF_TICK = "PRICE_OFF_TICK"
     BRACKET_UNSUPPORTED = "BRACKET_UNSUPPORTED"
-
-
-@dataclass(frozen=True, slots=True)
-class Sizing:
-    """The strategy's sizing: `value` in units or lots. With FROM_SIGNAL it fills in when the alert names no quantity."""
-
-    method: str = SizingMethod.FROM_SIGNAL
-    value: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +143,7 @@ def sender_drift(signal: Signal, position: Decimal) -> str:
 
 def _change(signal: Signal, position: Decimal, lot: Decimal | None, sizing: Sizing, found: _Findings) -> _Change:
     if signal.intent is Intent.TARGET and signal.target_position is not None:
-        return _to_target(signal, position, _target(signal.target_position, lot, sizing, found), found)
+        return _to_target(signal, position, _target(signal, signal.target_position, lot, sizing, found), found)
     if signal.action is None:
         found.wait(WaitReason.ACTION_UNKNOWN, "The alert does not say whether to buy or to sell.")
         return _Change(None)
@@ -180,14 +173,11 @@ def _exits(signal: Signal) -> bool:
 
 
 def _closes_all(signal: Signal, sizing: Sizing) -> bool:
-    """FLAT, or an exit that names no quantity. With the strategy's own sizing the sender's quantity says nothing, but "flat afterwards" does."""
+    """FLAT, or an exit that names no quantity. With the strategy's own sizing the sender's quantity says nothing, but "flat afterwards" does;
+    what was sized by money is closed whole, because today's price would make it another quantity."""
     if signal.intent is Intent.FLAT:
         return True
-    return _exits(signal) and (signal.quantity is None or (_own_size(sizing) and signal.target_position == 0))
-
-
-def _own_size(sizing: Sizing) -> bool:
-    return sizing.method != SizingMethod.FROM_SIGNAL
+    return _exits(signal) and (signal.quantity is None or sizing.method in BY_MONEY or (sizing.own and signal.target_position == 0))
 
 
 def _exit_side(signal: Signal, position: Decimal) -> OrderSide:
@@ -208,12 +198,12 @@ def _closing(signal: Signal, position: Decimal, quantity: Decimal | None, found:
     return _Change(side, closable if quantity is None else min(quantity, closable), reduce_only=True)
 
 
-def _target(target: Decimal, lot: Decimal | None, sizing: Sizing, found: _Findings) -> Decimal | None:
+def _target(signal: Signal, target: Decimal, lot: Decimal | None, sizing: Sizing, found: _Findings) -> Decimal | None:
     """The position to reach. With the strategy's own sizing only its side counts."""
-    if not _own_size(sizing) or target == 0:
+    if not sizing.own or target == 0:
         return target
-    size = _own_quantity(sizing, lot, found)
-    return None if size is None else size.copy_sign(target)
+    own = _own_quantity(signal, OrderSide.BUY if target > 0 else OrderSide.SELL, lot, sizing, found)
+    return None if own is None else own.copy_sign(target)
 
 
 def _to_target(signal: Signal, position: Decimal, target: Decimal | None, found: _Findings) -> _Change:
@@ -231,34 +221,38 @@ def _to_target(signal: Signal, position: Decimal, target: Decimal | None, found:
 
 
 def _quantity(signal: Signal, position: Decimal, lot: Decimal | None, sizing: Sizing, found: _Findings) -> Decimal | None:
-    if _own_size(sizing) or (signal.quantity is None and sizing.value is not None):
-        return _own_quantity(sizing, lot, found)
+    side = _named_side(signal) or OrderSide.BUY
+    if sizing.own or (signal.quantity is None and sizing.value is not None):
+        return _own_quantity(signal, side, lot, sizing, found)
     if signal.quantity is None:
         found.wait(WaitReason.QUANTITY_UNKNOWN, "The alert names no quantity and the strategy has no size of its own.")
         return None
     unit = signal.quantity_unit or QuantityUnit.UNITS
-    if unit is QuantityUnit.UNITS:
-        return signal.quantity
-    if unit is QuantityUnit.LOTS:
-        return _in_lots(signal.quantity, lot, found)
-    if unit is QuantityUnit.PCT_POSITION and _exits(signal):
+    if unit is not QuantityUnit.PCT_POSITION:
+        return _sized(signal.quantity, unit, signal, side, lot, sizing, found)
+    if _exits(signal):
         return _share(signal.quantity, position, lot, found)
-    found.wait(WaitReason.QUANTITY_UNKNOWN, f"The alert sizes by {unit}, which the desk does not turn into a quantity.")
+    found.wait(WaitReason.QUANTITY_UNKNOWN, "The alert sizes an entry by a share of the position, which says nothing about a new one.")
     return None
 
 
-def _own_quantity(sizing: Sizing, lot: Decimal | None, found: _Findings) -> Decimal | None:
+def _own_quantity(signal: Signal, side: OrderSide, lot: Decimal | None, sizing: Sizing, found: _Findings) -> Decimal | None:
     if sizing.value is None or sizing.value <= 0:
         found.wait(WaitReason.QUANTITY_UNKNOWN, "The strategy sizes by itself, but its size is not set.")
         return None
-    return _in_lots(sizing.value, lot, found) if sizing.method == SizingMethod.LOTS else sizing.value
+    return _sized(sizing.value, sizing.unit, signal, side, lot, sizing, found)
 
 
-def _in_lots(lots: Decimal, lot: Decimal | None, found: _Findings) -> Decimal | None:
-    if not lot:
-        found.wait(WaitReason.QUANTITY_UNKNOWN, f"{plain(lots)} lots were asked for, but the lot is not known.")
-        return None
-    return lots * lot
+def _sized(
+    value: Decimal, unit: QuantityUnit, signal: Signal, side: OrderSide, lot: Decimal | None, sizing: Sizing, found: _Findings
+) -> Decimal | None:
+    """In units. How money became a quantity is said; what cannot be worked out waits."""
+    sized = size(value, unit, signal, side, lot, sizing)
+    if sized.quantity is None:
+        found.wait(WaitReason.QUANTITY_UNKNOWN, sized.note)
+    elif sized.note:
+        found.notes.append(sized.note)
+    return sized.quantity
 
 
 def _share(percent: Decimal, position: Decimal, lot: Decimal | None, found: _Findings) -> Decimal | None:

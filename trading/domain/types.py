@@ -92,3 +92,6 @@ class SizingMethod(StrEnum):
     FROM_SIGNAL = "FROM_SIGNAL"
     FIXED_QTY = "FIXED_QTY"
     LOTS = "LOTS"
+    CAPITAL = "CAPITAL"
+    PCT_CAPITAL = "PCT_CAPITAL"
+    RISK = "RISK"

@@ -13,11 +13,12 @@ from trading.domain import intents, orderfsm
 from trading.domain import signal as signals
 from trading.domain.orderfsm import State
 from trading.domain.signal import Signal as Parsed
-from trading.domain.types import Intent, SizingMethod
+from trading.domain.sizing import BY_MONEY, Sizing
+from trading.domain.types import Intent, QuantityUnit, SizingMethod
 from trading.domain.types import OrderType as SignalType
 from trading.domain.types import Product as SignalProduct
 from trading.models import Alert, Level, Mode, OnDrift, Order, Position, Product, Signal, Source, Strategy
-from trading.selectors import brackets, instruments
+from trading.selectors import brackets, capital, instruments
 from trading.services import orders, positions, sysevents
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
@@ -164,17 +165,26 @@ def check_values(parsed: Parsed) -> None:
 
 
 def _plan(case: Case) -> intents.Plan:
-    strategy, instrument = case.strategy, case.found.instrument
-    sizing = intents.Sizing(SizingMethod(strategy.sizing) if strategy else SizingMethod.FROM_SIGNAL, strategy.sizing_value if strategy else None)
+    instrument = case.found.instrument
     return intents.plan(
         case.parsed,
         position=case.held,
         sellable=_sellable(case) if instrument else None,
         lot=instrument.lot if instrument else None,
         tick=instrument.tick if instrument else None,
-        sizing=sizing,
+        sizing=_sizing(case),
         defaults=_defaults(case),
     )
+
+
+def _sizing(case: Case) -> Sizing:
+    strategy, instrument = case.strategy, case.found.instrument
+    method, value = (SizingMethod(strategy.sizing), strategy.sizing_value) if strategy else (SizingMethod.FROM_SIGNAL, None)
+    plain_figure = method not in BY_MONEY and case.parsed.quantity_unit in (None, QuantityUnit.UNITS, QuantityUnit.LOTS)
+    if plain_figure or instrument is None:
+        return Sizing(method, value)
+    base, price = capital.capital_of(strategy, case.account), capital.fresh_price(instrument, case.account, clock.now())
+    return Sizing(method, value, base, instrument.multiplier, price)
 
 
 def _sellable(case: Case) -> Decimal:

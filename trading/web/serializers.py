@@ -170,6 +170,7 @@ class StrategySerializer(StrictMixin, serializers.ModelSerializer):
     account_id = serializers.PrimaryKeyRelatedField(source="account", queryset=BrokerAccount.objects.none())
     environment = serializers.CharField(source="account.environment", read_only=True)
     sizing_value = Number(required=False, allow_null=True, min_value=Decimal("0.00000001"))
+    capital = Number(required=False, allow_null=True, min_value=Decimal(1))
     max_slippage_pct = Number(required=False, allow_null=True, decimal_places=3, min_value=Decimal("0.001"), max_value=20)
     has_secret = serializers.SerializerMethodField()
 
@@ -177,8 +178,8 @@ class StrategySerializer(StrictMixin, serializers.ModelSerializer):
         model = Strategy
         fields = (
             "id", "name", "description", "enabled", "mode", "account_id", "environment", "symbol", "timeframe", "default_exchange", "default_product",
-            "product_from_signal", "default_order_type", "sizing", "sizing_value", "hours_from", "hours_to", "max_age_s", "dedupe_scope", "on_drift",
-            "use_target", "after_hours", "max_slippage_pct", "refusal", "has_secret", "secret_made_at", "created_at", "updated_at",
+            "product_from_signal", "default_order_type", "sizing", "sizing_value", "capital", "hours_from", "hours_to", "max_age_s", "dedupe_scope",
+            "on_drift", "use_target", "after_hours", "max_slippage_pct", "refusal", "has_secret", "secret_made_at", "created_at", "updated_at",
         )  # fmt: skip
         read_only_fields = ("id", "environment", "refusal", "has_secret", "secret_made_at", "created_at", "updated_at")
         extra_kwargs = {"name": {"validators": [one_line]}}
@@ -198,7 +199,7 @@ class StrategySerializer(StrictMixin, serializers.ModelSerializer):
         method = data.get("sizing", getattr(self.instance, "sizing", "FROM_SIGNAL"))
         value = data.get("sizing_value", getattr(self.instance, "sizing_value", None))
         if method != "FROM_SIGNAL" and value is None:
-            raise serializers.ValidationError({"sizing_value": "Say how many: a fixed sizing needs a number."})
+            raise serializers.ValidationError({"sizing_value": "Say how much: this sizing needs a number."})
         owner = self.instance.owner if self.instance is not None else self.context["request"].user
         account = data.get("account")
         if account is not None and account.owner_id != owner.pk:
