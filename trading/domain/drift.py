@@ -69,7 +69,8 @@ def to_cut(books: Books, theirs: Decimal) -> tuple[dict[int, Decimal], Decimal]:
 def plan(books: Books, theirs: Decimal, delivery: bool, first: int | None = None) -> dict[int | None, Decimal]:
     """What to add to each book (None: nobody's) so that they agree with the broker. `first` is cut before the other strategies."""
     holders, excess = to_cut(books, theirs)
-    sign, moves = 1 if books.counted > 0 else -1, {}
+    sign = 1 if books.counted > 0 else -1
+    moves: dict[int | None, Decimal] = {}
     for pk in sorted(holders, key=lambda pk: (pk != first, pk)):
         cut = min(holders[pk], excess)
         excess -= cut
@@ -77,4 +78,4 @@ def plan(books: Books, theirs: Decimal, delivery: bool, first: int | None = None
             moves[pk] = -sign * cut
     moved = sum(moves.values(), ZERO)
     outside = min(-moved, max(-books.outside, ZERO)) if delivery else theirs - (books.counted + moved) - books.outside
-    return {**moves, None: outside} if outside else dict(moves)
+    return {**moves, None: outside} if outside else moves

@@ -11,8 +11,9 @@ from brokers.types import OrderType, Product
 from trading.domain import brackets as domain
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
-from trading.models import Order, Pending, Position, Role, Source
-from tvapp.lib.money import ZERO
+from trading.models import Order, Pending, Role, Source
+from trading.selectors import drift
+from tvapp.lib.money import ZERO, plain
 
 ROLES = (Role.STOP, Role.TARGET, Role.OCO, Role.TRAIL)
 UNENDED = [s for s in State if s not in orderfsm.ENDED]
@@ -66,11 +67,21 @@ def exits_of(order: Order) -> QuerySet[Order]:
 
 
 def held(order: Order, side: str) -> Decimal:
-    """What the order's strategy holds that an exit of `side` would close."""
-    book = f"STRATEGY:{order.strategy_id}" if order.strategy_id else "UNASSIGNED"
-    key = {"account_id": order.account_id, "instrument_id": order.instrument_id, "product": order.product}
-    net = Position.objects.filter(**key, book=book).values_list("quantity", flat=True).first() or ZERO
-    return max(net if side == "SELL" else -net, ZERO)
+    """What the order's strategy holds that an exit of `side` would close; never more than the broker still has of it."""
+    key = (order.exchange, order.tradingsymbol, order.product)
+    return drift.held(order.account_id, order.instrument_id, key, order.strategy_id, side)
+
+
+def missing(child: Order) -> str:
+    """Says that the broker holds less than the exit's strategy counts, as the end of a sentence; empty when it does not."""
+    books = drift.books_of(child.account_id, child.instrument_id, child.product)
+    row = drift.of_key(child.account_id, (child.exchange, child.tradingsymbol, child.product))
+    there = drift.there(row, books, child.product)
+    own = abs(books.strategies.get(child.strategy_id, ZERO)) if child.strategy_id else abs(books.outside)
+    if there is None or not own or held(child, child.side) >= own:
+        return ""
+    names = f"{child.tradingsymbol} ({child.product})"
+    return f"{child.account.get_broker_display()} holds {plain(there)} {names} and its strategy counts {plain(own)}"
 
 
 @dataclass

@@ -20,7 +20,7 @@ from brokers.types import LIVE, TERMINAL, Funds, Holding, OrderReport, Position,
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import AttemptKind, Level, Order, Pending, Source, SystemEvent
-from trading.services import cancels, changes, connect, external, gtt, orders, polling, recover, sync, sysevents
+from trading.services import cancels, changes, connect, drift, external, gtt, orders, polling, recover, sync, sysevents
 from tvapp.lib import clock, crash
 from tvapp.models import DeskSettings
 
@@ -70,7 +70,7 @@ def sync_account(account_id: int, *, full: bool = False) -> str:
         return _failed(account, adapter, exc, "triggers", began)
     _note_orders(account, book, changed)
     if full or changed or _full_due(account, began):
-        said = _read_rest(account, adapter)
+        said = _read_rest(account, adapter, complete=book.complete)
         if said:
             return said
         _open_gate(account, book)
@@ -288,8 +288,11 @@ def _full_due(account: BrokerAccount, now: datetime) -> bool:
     return old or row.wanted_at is not None or account.state == AccountState.RECOVERING
 
 
-def _read_rest(account: BrokerAccount, adapter: Adapter) -> str:
-    """Positions, holdings, funds: read with no transaction open, stored in one short one. Says what went wrong, or nothing."""
+def _read_rest(account: BrokerAccount, adapter: Adapter, *, complete: bool) -> str:
+    """Positions, holdings, funds: read with no transaction open, stored in one short one. Says what went wrong, or nothing.
+
+    `complete`: the order book that was read before lacked nothing, so the positions can be compared with what was booked from it.
+    """
     at = clock.now()
     try:
         rest = Rest(at, adapter.positions(), adapter.funds(), _holdings(adapter))
@@ -297,7 +300,8 @@ def _read_rest(account: BrokerAccount, adapter: Adapter) -> str:
         return _failed(account, adapter, exc, "positions, holdings and funds", at)
     crash.point("books.read")
     with transaction.atomic():
-        _store(account, rest)
+        if _store(account, rest) and complete:
+            drift.check(account, at)
     try:
         gtt.sync_gtts(account, adapter)
     except BrokerError as exc:
@@ -312,11 +316,11 @@ def _holdings(adapter: Adapter) -> tuple[Holding, ...] | None:
         return None
 
 
-def _store(account: BrokerAccount, rest: Rest) -> None:
-    """Replaces the rows; a read that began before the one stored already is old news."""
+def _store(account: BrokerAccount, rest: Rest) -> bool:
+    """Replaces the rows; a read that began before the one stored already is old news, and False."""
     row = SyncState.objects.select_for_update().get_or_create(account=account)[0]
     if row.positions_at and row.positions_at > rest.at:
-        return
+        return False
     _replace(BrokerPosition, account, [_position(account, p, rest.at) for p in rest.positions])
     _replace(BrokerFunds, account, [_funds(account, f, rest.at) for f in rest.funds])
     facts = {"positions_at": rest.at, "funds_at": rest.at}
@@ -324,6 +328,7 @@ def _store(account: BrokerAccount, rest: Rest) -> None:
         _replace(BrokerHolding, account, [_holding(account, h, rest.at) for h in rest.holdings])
         facts["holdings_at"] = rest.at
     SyncState.objects.filter(pk=row.pk).update(**facts)
+    return True
 
 
 def _replace(model, account: BrokerAccount, rows: list) -> None:

@@ -4,7 +4,7 @@ The exits are made in the transaction that stores the fills, or found missing by
 What the exits of a strategy may still close is never more than what it holds: `settle` cancels and cuts them after every fill.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from decimal import Decimal
 from itertools import accumulate, pairwise
@@ -20,6 +20,8 @@ from trading.models import Fill, Level, Mode, Order, OrderEvent, Role, Source
 from trading.selectors import brackets as read
 from trading.selectors import gtts
 from trading.selectors.brackets import Pair
+from trading.selectors.snapshot import scopes
+from trading.selectors.stops import state_of
 from trading.services import doorbell, orders, sysevents
 from tvapp.lib import clock, crash
 from tvapp.lib.errors import AppError
@@ -31,6 +33,8 @@ FOR_EVER_S = 7 * 86400  # a stop does not grow old as an alert does
 AGAIN_S = 1
 PATIENCE_S = 30
 ALARM_AFTER_S = 5
+HALTED = "STATE_HALTED"
+AFTER_RELEASE = "It is placed by itself when trading is released; until then guard it in the broker's own app, or close the position."
 LOOK_BACK = timedelta(days=2)
 FILLED = [State.PARTIAL, State.COMPLETE, State.CANCELLED, State.EXPIRED]
 TRAIL_PARTS = 10
@@ -55,7 +59,10 @@ def after(order: Order, *, filled: bool) -> None:
 def _follow_fill(order: Order) -> None:
     with transaction.atomic():
         follow(order.pk)
-        settle(order)
+        if order.strategy_id is None:  # traded outside: it may have closed what strategies hold
+            settle_all_of(order.account_id, order.exchange, order.tradingsymbol, order.product)
+        else:
+            settle(order)
 
 
 def follow(order_id: int) -> int:
@@ -155,40 +162,65 @@ def _at(child: Order) -> str:
 def settle(order: Order) -> None:
     """Cancels and cuts the exits of the order's book, so that together they close no more than it holds. Safe to repeat."""
     for side in ("BUY", "SELL"):
-        _fit(read.pairs_of(order, side), read.held(order, side))
+        _fit(read.pairs_of(order, side), read.held(order, side), _why)
 
 
-def _fit(pairs: list[Pair], held: Decimal) -> int:
+def settle_all_of(account_id: int, exchange: str, symbol: str, product: str) -> None:
+    """The same for every strategy that has exits standing in this symbol and product."""
+    books = {}
+    rows = Order.objects.filter(account_id=account_id, exchange=exchange, tradingsymbol=symbol, product=product)
+    for child in rows.filter(status__in=read.UNENDED, source=Source.BRACKET).order_by("id"):
+        books.setdefault(child.strategy_id, child)
+    for child in books.values():
+        orders.guarded(child, settle)
+
+
+def _fit(pairs: list[Pair], held: Decimal, because: Callable[[Order], str]) -> int:
     """How many exits had to be cancelled or cut to fit `held`. What may be live without an answer cannot be cut, so it counts first."""
     cuts = 0
     for pair, room in zip(pairs, domain.shares([pair.left for pair in pairs], held), strict=True):
         for child in pair.exits:
             if read.rest(child) > room and child.status not in orderfsm.MAYBE_LIVE:
-                _cut(child, room)
+                _cut(child, room, because(child))
                 cuts += 1
     return cuts
 
 
-def _cut(child: Order, room: Decimal) -> None:
+def _why(child: Order) -> str:
+    """Why an exit must go or shrink, as the end of a sentence: its other half filled, the broker holds less, or another order closed it."""
+    pair = Order.objects.filter(parent_id=child.parent_id, covered=child.covered, source=Source.BRACKET, filled_quantity__gt=0)
+    twin = pair.exclude(pk=child.pk).order_by("-id").first()
+    if twin is not None:
+        part = "filled" if twin.status == State.COMPLETE else f"filled {plain(twin.filled_quantity)}"
+        return f"its {Role(twin.role).label.lower()} O-{twin.pk} {part}"
+    if less := read.missing(child):
+        return less
+    book = {"account_id": child.account_id, "instrument_id": child.instrument_id, "product": child.product, "strategy_id": child.strategy_id}
+    closing = Fill.objects.filter(**book, side=child.side).exclude(order__parent_id=child.parent_id)
+    last = closing.order_by("-id").values_list("order_id", flat=True).first()
+    return f"order O-{last} closed what it guards" if last else "nothing is left to close"
+
+
+def _cut(child: Order, room: Decimal, because: str) -> None:
     """One exit down to `room`. Somebody else being first does not matter: the sweeper settles again."""
     try:
         if room <= 0:
-            orders.cancel(child, actor=ACTOR)
+            orders.cancel(child, actor=ACTOR, because=because)
         elif child.status in orderfsm.CANCEL_HERE:
-            text = f"Cut to {plain(room)}: that is what is left to close."
+            text = f"Cut to {plain(room)}, because {because}."
             orders.note(child, "REDUCED", text, actor=ACTOR, quantity=child.filled_quantity + room)
         elif child.status in orderfsm.LIVE and child.gtt and not child.broker_order_id:
-            _replace(child, room)
+            _replace(child, room, because)
         elif child.status in orderfsm.LIVE:
             orders.ask_change(child, {"quantity": child.filled_quantity + room}, actor=ACTOR)
     except AppError:
         return
 
 
-def _replace(child: Order, room: Decimal) -> None:
+def _replace(child: Order, room: Decimal, because: str) -> None:
     """A trigger cannot be made smaller. It is deleted, and a smaller one leaves once it is gone: never two for the same quantity."""
     with transaction.atomic():
-        orders.cancel(child, actor=ACTOR)
+        orders.cancel(child, actor=ACTOR, because=because)
         if child.copies.filter(source=Source.BRACKET).exists():
             return
         asked = child.requested_quantity or ZERO
@@ -234,7 +266,7 @@ def _waits_for_old(child: Order) -> bool:
 
 def _made_room(order: Order) -> bool:
     left_after = max(read.held(order, order.side) - (order.quantity or ZERO), ZERO)
-    cuts = _fit(read.pairs_of(order, order.side), left_after)
+    cuts = _fit(read.pairs_of(order, order.side), left_after, lambda _: f"order O-{order.pk} is to close what it guards")
     changing = read.exits_of(order).filter(side=order.side, status__in=orderfsm.LIVE).exclude(pending_action="").exists()
     if not cuts and not changing:
         return True
@@ -302,7 +334,7 @@ def _trail_all() -> int:
 def _trail(child: Order) -> bool:
     """Follows the best price since the fill, in steps of a tick; where the broker counts changes, in tenths of the distance."""
     last, trail, entry = _price_for(child), domain.from_data(child.brackets).trail, _other(child.side)
-    if last is None or trail is None or child.trigger_price is None:
+    if last is None or trail is None or child.trigger_price is None or _is_stopped(child):
         return False
     before = Decimal(child.brackets.get("best") or child.ref_price or last)
     best = domain.better(entry, before, last)
@@ -316,6 +348,12 @@ def _trail(child: Order) -> bool:
         return False
     orders.ask_change(child, {"trigger_price": trigger}, actor=ACTOR)
     return True
+
+
+def _is_stopped(child: Order) -> bool:
+    """While trading is stopped a stop stays where it is: no change would leave."""
+    stop = state_of(scopes(child))
+    return stop is not None and stop.state == "HALTED"
 
 
 def _price_for(child: Order) -> Decimal | None:
@@ -341,7 +379,8 @@ def _alarms() -> int:
     now = clock.now()
     lately = Q(created_at__gte=now - LOOK_BACK) | Q(ended_at__gte=now - LOOK_BACK)  # a trigger stands for months before it ends
     rows = Order.objects.filter(lately, source=Source.BRACKET).exclude(status__in=[State.QUEUED, State.COMPLETE])
-    rows = rows.exclude(events__kind="UNPROTECTED").select_related("account", "owner", "parent")
+    rows = rows.exclude(events__kind="UNPROTECTED").exclude(status=State.HELD, status_reason=HALTED, events__kind="HELD_BACK")
+    rows = rows.select_related("account", "owner", "parent")
     return sum(orders.guarded(child, _alarm) is True for child in rows if _fell(child, now))
 
 
@@ -361,13 +400,24 @@ def _alarm(child: Order) -> bool:
     what, open_ = Role(child.role).label.lower(), plain(min(bare, child.quantity or bare))
     does = "do" if child.role == Role.OCO else "does"
     text = f"The {what} of order {child.parent_id} {does} not stand: {child.why} {open_} {child.tradingsymbol} are open without it."
-    text += " Place it by hand, or close the position."
+    kind, do = ("HELD_BACK", AFTER_RELEASE) if _is_held_back(child) else ("UNPROTECTED", "Place it by hand, or close the position.")
+    text = f"{text} {do}"
     with transaction.atomic():
-        noted = orders.note(child, "UNPROTECTED", text, actor=ACTOR)
+        noted = orders.note(child, kind, text, actor=ACTOR)
         if noted:
             sysevents.record("order", "UNPROTECTED", text, level=Level.ERROR, owner=child.owner, order=child)
-            orders.note(child.parent, "UNPROTECTED", text, actor=ACTOR)
+            orders.note(child.parent, kind, text, actor=ACTOR)
     return noted
+
+
+def _is_held_back(child: Order) -> bool:
+    return (child.status, child.status_reason) == (State.HELD, HALTED)
+
+
+def held_back(order: Order) -> None:
+    """Trading is stopped, so an exit did not leave: where it guards a fill, that is said at once and not only when the sweeper comes by."""
+    if order.source == Source.BRACKET and _is_held_back(order):
+        orders.guarded(order, _alarm)
 
 
 def _room_for_nothing() -> int:

@@ -265,7 +265,13 @@ def _follow(order: Order, row: Gtt, snap: GttSnapshot) -> None:
         sysevents.record("order", "GTT_DISABLED", text, level=Level.ERROR, owner=order.owner, order=order)
     elif row.state in ENDS:
         to, text = ENDS[GttState(row.state)]
-        orders.move(order, to, text=f"{text} {row.message}".strip(), actor=ACTOR, code=f"GTT_{row.state}")
+        orders.move(order, to, text=f"{text} {row.message} {_because(order)}".strip(), actor=ACTOR, code=f"GTT_{row.state}")
+
+
+def _because(order: Order) -> str:
+    """Why the desk wanted it gone, as a sentence; empty when it did not, or when a person just said so."""
+    why = orders.cancelled_because(order) if order.pending_action == Pending.CANCEL else ""
+    return f"Cancelled because {why}." if why else ""
 
 
 def _took_over(order: Order, row: Gtt, broker_order_id: str) -> None:

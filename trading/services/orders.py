@@ -198,14 +198,18 @@ def approve(order: Order, *, actor: str, version: int | None = None, quantity: D
     return order
 
 
-def cancel(order: Order, *, actor: str, key: str = "") -> Order:
-    """Cancels here while the order has not left the house; later asks the broker and lets the broker say how it ended."""
+def cancel(order: Order, *, actor: str, key: str = "", because: str = "") -> Order:
+    """Cancels here while the order has not left the house; later asks the broker and lets the broker say how it ended.
+
+    `because` goes into its story: the reason as the end of a sentence, without a full stop.
+    """
     if _repeated(order, key, actor):
         return order
-    data = {"idempotency_key": key} if key else {}
+    data = ({"idempotency_key": key} if key else {}) | ({"because": because} if because else {})
     state = State(order.status)
     if state in orderfsm.CANCEL_HERE:
-        if not move(order, State.CANCELLED, text=f"Cancelled by {actor} before it was sent.", actor=actor, code="CANCELLED_HERE", data=data):
+        text = f"Cancelled before it was sent, because {because}." if because else f"Cancelled by {actor} before it was sent."
+        if not move(order, State.CANCELLED, text=text, actor=actor, code="CANCELLED_HERE", data=data):
             raise _lost_cancel(order)
         return order
     if state in orderfsm.LIVE:
@@ -217,11 +221,18 @@ def _ask_cancel(order: Order, actor: str, data: Mapping) -> Order:
     if order.pending_action == Pending.CANCEL:
         return order
     with transaction.atomic():
-        text = f"{actor} asked to cancel. The order stays live until the broker says otherwise."
+        why = f"A cancel is asked of the broker, because {data['because']}." if "because" in data else f"{actor} asked to cancel."
+        text = f"{why} The order stays live until the broker says otherwise."
         if not note(order, "CANCEL_ASKED", text, actor=actor, data=data, pending_action=Pending.CANCEL):
             raise _lost_cancel(order)
         doorbell.ring(order.pk)
     return order
+
+
+def cancelled_because(order: Order) -> str:
+    """The reason given with the last wish to cancel it, as the end of a sentence; empty when a person just wanted it gone."""
+    said = OrderEvent.objects.filter(order=order, kind="CANCEL_ASKED").order_by("-id").values_list("data", flat=True).first() or {}
+    return str(said.get("because", ""))
 
 
 def ask_change(order: Order, changes: Mapping[str, Decimal], *, actor: str) -> Order:

@@ -1,7 +1,7 @@
-"""Keeps the position rows: each fill changes exactly one, in the fill's own transaction."""
+"""Keeps the position rows: each fill, and each correction by a person, changes exactly one, in its own transaction."""
 
 from trading.domain import ledger
-from trading.models import Fill, Position
+from trading.models import Correction, Fill, Position
 from tvapp.lib import clock
 
 
@@ -10,8 +10,8 @@ def book_of(strategy_id: int | None) -> str:
     return f"STRATEGY:{strategy_id}" if strategy_id else "UNASSIGNED"
 
 
-def apply_fill(fill: Fill) -> Position:
-    """Adds one new fill to its position. Must run inside the transaction that stored the fill."""
+def apply(fill: Fill | Correction) -> Position:
+    """Adds one new fill or correction to its position. Must run inside the transaction that stored it."""
     key = {"account_id": fill.account_id, "book": book_of(fill.strategy_id), "instrument_id": fill.instrument_id, "product": fill.product}
     row, _ = Position.objects.select_for_update().get_or_create(**key, defaults={"owner_id": fill.owner_id, "strategy_id": fill.strategy_id})
     before = ledger.Book(row.quantity, row.average, row.realised)

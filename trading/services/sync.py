@@ -149,7 +149,7 @@ def _store_fill(order: Order, fill: BrokerFill) -> bool:
         **key, order=order, owner_id=order.owner_id, strategy_id=order.strategy_id, instrument=order.instrument, product=order.product,
         side=order.side, quantity=fill.quantity, price=fill.price, at=fill.at, simulated=order.simulated, priced_by=fill.priced_by,
     )  # fmt: skip
-    positions.apply_fill(row)
+    positions.apply(row)
     return True
 
 
@@ -198,10 +198,15 @@ def _sentence(order: Order, to: State, filled: Decimal, average: Decimal | None,
         State.OPEN: f"Resting at {broker}: {qty} to fill.{cut}",
         State.PARTIAL: f"{done} of {qty} {unit} filled at {rupees(average)} on average; {left} still rest at {broker}.",
         State.COMPLETE: f"All {done} {unit} filled at {rupees(average)} on average.{cut} Nothing is left to do.",
-        State.CANCELLED: f"Cancelled at {broker}; {done} of {qty} were filled before.",
+        State.CANCELLED: f"Cancelled at {broker}{_because(order)}; {done} of {qty} were filled before.",
         State.REJECTED: f"{broker} refused it: {report.message or 'no reason given'}.",
         State.EXPIRED: f"Ended with its session; {done} of {qty} were filled.",
     }[to]
+
+
+def _because(order: Order) -> str:
+    why = orders.cancelled_because(order) if order.pending_action == Pending.CANCEL else ""
+    return f", because {why}" if why else ""
 
 
 def fills_of(adapter: Adapter, report: OrderReport, today: Mapping[str, list[BrokerFill]]) -> Iterable[BrokerFill]:
