@@ -1,0 +1,334 @@
+"""What is under way and what was done today, by scope: the figures that limits over many orders are held against.
+
+Read inside the claim's transaction, behind the ledgers, so that what a parallel claim reserved is counted. The order itself never counts.
+Paper (PAPER and SIM) and live are separate books. An order cut into slices counts as one order, a stop and its target as one, too.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import cached_property
+from typing import NamedTuple
+
+from django.db.models import Count, Q, QuerySet
+
+from risk.types import Counters, ScopeFacts
+from trading.domain import orderfsm, timeframe
+from trading.domain.orderfsm import State
+from trading.models import Order, OrderType, Pending, Role, Source
+from trading.selectors import marks
+from trading.selectors.marks import Held, Mark, Prices, Spot
+from tvapp.lib import clock
+from tvapp.lib.money import ZERO
+from tvapp.models import DeskSettings
+
+WORKING = [*orderfsm.LIVE, *orderfsm.MAYBE_LIVE]
+RESERVED = Q(status__in=WORKING) | Q(status=State.QUEUED, role=Role.SLICE)  # a slice's room was reserved with the order it was cut from
+DERIVATIVES = ("FUT", "CE", "PE")
+MINUTE = timedelta(seconds=60)
+LATELY = timedelta(days=2)  # an alert fired before that is dead, so nothing it could come after matters
+NEWEST = 20
+HUNDRED = Decimal(100)
+
+Key = tuple[int, int | None]  # account, instrument
+
+
+class Working(NamedTuple):
+    """The columns of an order that is or may become live."""
+
+    spot: Spot
+    id: int
+    strategy_id: int | None
+    side: str
+    quantity: Decimal
+    filled: Decimal
+    order_type: str
+    price: Decimal | None
+    trigger_price: Decimal | None
+    ref_price: Decimal | None
+    average: Decimal | None
+    reduce_only: bool
+    source: str
+    role: str
+    parent_id: int | None
+    covered: Decimal
+    pending: str
+    wanted: Mapping[str, str]
+
+    @property
+    def key(self) -> Key:
+        return self.spot.account_id, self.spot.instrument_id
+
+    @property
+    def family(self) -> tuple[object, ...]:
+        """Orders that count as one."""
+        if self.source == Source.BRACKET:
+            return self.parent_id, self.covered
+        return (self.parent_id if self.role == Role.SLICE else self.id,)
+
+    @property
+    def rest(self) -> Decimal:
+        """What may still fill; until the broker confirms a change the larger of old and new."""
+        return max(self._larger("quantity", self.quantity) or ZERO, ZERO) - self.filled
+
+    def _larger(self, name: str, now: Decimal | None) -> Decimal | None:
+        asked = self.wanted.get(name) if self.pending == Pending.MODIFY else None
+        return max(now or ZERO, Decimal(asked)) if asked else now
+
+    def unit(self, mark: Mark | None, buffer: Decimal) -> Decimal | None:
+        """Rupees of one unit in the worst case, as the gate values a new order; None when no price is known."""
+        known = (mark.price if mark else None) or self.ref_price or self.average
+        price, trigger = self._larger("price", self.price), self._larger("trigger_price", self.trigger_price)
+        if self.order_type == OrderType.LIMIT or (self.order_type == OrderType.MARKET and price):
+            return price if self.side == "BUY" or price is None else max(price, known or ZERO)
+        base = {OrderType.SL: price, OrderType.SL_M: trigger}.get(self.order_type, known)
+        return None if base is None else base * buffer
+
+
+COLUMNS = (
+    "id", "strategy_id", "side", "quantity", "filled_quantity", "order_type", "price", "trigger_price", "ref_price", "average_price", "reduce_only",
+    "source", "role", "parent_id", "covered", "pending_action", "pending_changes",
+)  # fmt: skip
+
+
+class Scope(NamedTuple):
+    """One scope that applies to an order; None for account and strategy: all of them."""
+
+    label: str
+    account_id: int | None = None
+    strategy_id: int | None = None
+
+    def keeps(self, account_id: int, strategy_id: int | None) -> bool:
+        return self.account_id in (None, account_id) and self.strategy_id in (None, strategy_id)
+
+    @property
+    def query(self) -> Q:
+        names = {"account_id": self.account_id, "strategy_id": self.strategy_id}
+        return Q(**{name: value for name, value in names.items() if value is not None})
+
+
+def scopes(order: Order) -> list[Scope]:
+    """The scopes of an order, labelled as the limit rows are."""
+    found = [Scope("GLOBAL"), Scope(f"ACCOUNT:{order.account.name}", account_id=order.account_id)]
+    return [*found, Scope(f"STRATEGY:{order.strategy.name}", strategy_id=order.strategy_id)] if order.strategy_id else found
+
+
+def counters(order: Order, now: datetime, price: Decimal | None = None) -> Counters:
+    """The facts of each scope of the order. `price` is the one it would be sent at, when that is not its own."""
+    book, sent = Book(order, now), Sent(order, now, order.price if price is None else price)
+    facts = {}
+    for number, scope in enumerate(scopes(order)):
+        facts[scope.label] = ScopeFacts(**book.facts(scope), **sent.facts(scope, number))
+    return Counters(scopes=facts, last_signal_at=sent.last_signal_at, as_of=now)
+
+
+# --- under way --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One symbol in one account, in rupees: what is held at its mark, and what resting orders would add on each side. None: not known."""
+
+    net: Decimal | None
+    buys: Decimal | None
+    sells: Decimal | None
+    opens: bool  # something is held, or may be soon
+
+    @property
+    def exposure(self) -> Decimal | None:
+        """The worse of the two sides filling alone."""
+        if self.net is None or self.buys is None or self.sells is None:
+            return None
+        return max(abs(self.net + self.buys), abs(self.net - self.sells))
+
+
+NOTHING = Weight(ZERO, ZERO, ZERO, opens=False)
+
+
+class Book:
+    """What one book (paper or live) holds and has resting at this moment, without the order that is asked about."""
+
+    def __init__(self, order: Order, now: datetime) -> None:
+        self.own = order.account_id, order.instrument_id
+        self.prices = Prices(order.simulated, now, order.account_id)
+        self.buffer = 1 + DeskSettings.current().market_buffer_pct / HUNDRED
+        self.family = (order.parent_id if order.role == Role.SLICE else order.pk,)
+        self.working = working(order)
+        self.held = marks.held(self.prices)
+
+    def facts(self, scope: Scope) -> dict[str, object]:
+        """Open symbols, open orders and exposures of one scope."""
+        weights = self.weights(scope)
+        own = weights.get(self.own, NOTHING)
+        here = [w.exposure for key, w in weights.items() if key[1] == self.own[1] and key != self.own]
+        others = [w.exposure for key, w in weights.items() if key[1] != self.own[1]]
+        beside = _sum(here)  # the same symbol in other accounts: it does not net against this one
+        symbols = {key[1] for key, weight in weights.items() if weight.opens}
+        families = {w.family for w in self.working if scope.keeps(w.spot.account_id, w.strategy_id)} - {self.family}
+        return {
+            "open_symbols": len(symbols), "holds_symbol": self.own[1] in symbols, "open_orders": len(families),
+            "net_value": own.net, "buys": _sum([own.buys, beside]), "sells": _sum([own.sells, beside]), "others": _sum(others),
+            "unpriced": [own.exposure, *here, *others].count(None),
+        }  # fmt: skip
+
+    def weights(self, scope: Scope) -> dict[Key, Weight]:
+        held: dict[Key, list[Held]] = {}
+        resting: dict[Key, list[Working]] = {}
+        for position in self.held:
+            if scope.keeps(position.spot.account_id, position.strategy_id):
+                held.setdefault((position.spot.account_id, position.spot.instrument_id), []).append(position)
+        for order in self.working:
+            if scope.keeps(order.spot.account_id, order.strategy_id):
+                resting.setdefault(order.key, []).append(order)
+        return {key: self._weight(held.get(key, []), resting.get(key, [])) for key in {*held, *resting}}
+
+    def _weight(self, held: list[Held], resting: list[Working]) -> Weight:
+        net = _sum(position.value for position in held)
+        buys, sells = (self._added(net, resting, side) for side in ("BUY", "SELL"))
+        return Weight(net, buys, sells, opens=bool(held) or any(not order.reduce_only for order in resting))
+
+    def _added(self, net: Decimal | None, resting: list[Working], side: str) -> Decimal | None:
+        """Of one side: entries in full, exits at most what then is still there to close."""
+        mine = [order for order in resting if order.side == side]
+        entries = _sum(self._value(order) for order in mine if not order.reduce_only)
+        pairs: dict[tuple[object, ...], Decimal] = {}
+        for order in mine:
+            if order.reduce_only:
+                pairs[order.family] = max(pairs.get(order.family, ZERO), self._value(order) or ZERO)
+        if entries is None or net is None or not pairs:
+            return entries
+        left = (net if side == "SELL" else -net) - entries
+        return entries + min(sum(pairs.values(), ZERO), max(left, ZERO))
+
+    def _value(self, order: Working) -> Decimal | None:
+        unit = order.unit(self.prices.mark(order.spot), self.buffer)
+        return None if unit is None else order.rest * unit * order.spot.multiplier
+
+
+def working(order: Order) -> list[Working]:
+    """All orders of the order's book that rest, are reserved or have no known outcome, whoever placed them; without the order itself."""
+    rows = Order.objects.filter(RESERVED, simulated=order.simulated).exclude(pk=order.pk)
+    split = len(marks.SPOT)
+    return [Working(Spot(*row[:split]), *row[split:]) for row in rows.values_list(*marks.SPOT, *COLUMNS)]
+
+
+def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
+    """None as soon as one of them is not known."""
+    total = ZERO
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total
+
+
+# --- sent -------------------------------------------------------------------------------------------------------
+
+
+class Trade(NamedTuple):
+    """An order of this symbol that was sent today."""
+
+    account_id: int
+    strategy_id: int | None
+    side: str
+    order_type: str
+    requested_quantity: Decimal | None
+    price: Decimal | None
+    trigger_price: Decimal | None
+    sent_at: datetime
+    status: str
+    filled_quantity: Decimal
+    decision__order_class: str | None
+
+    @property
+    def entered(self) -> bool:
+        """It opened something, or still may."""
+        return self.decision__order_class != "EXIT" and (self.filled_quantity > 0 or self.status in WORKING)
+
+
+class Sent:
+    """What left the desk: own orders whose attempt at a broker began, exits too, refused ones too."""
+
+    def __init__(self, order: Order, now: datetime, price: Decimal | None) -> None:
+        self.order, self.now, self.price = order, now, price
+        self.day, self.minute = clock.day_start(clock.trading_day(now)), now - MINUTE
+
+    def facts(self, scope: Scope, number: int) -> dict[str, object]:
+        """Rates of one scope; `number` is its place among the order's scopes."""
+        mine = [trade for trade in self.trades if scope.keeps(trade.account_id, trade.strategy_id)]
+        return {
+            "orders_day": self.counts[f"day{number}"], "orders_minute": self.counts[f"minute{number}"],
+            "repeats_minute": sum(self._repeats(trade) for trade in mine),
+            "symbol_trades_day": sum(trade.entered and trade.sent_at >= self.day for trade in mine),
+            "lots_day": self._lots(scope), "bars_since_entry": self.bars_since_entry,
+        }  # fmt: skip
+
+    def rows(self) -> QuerySet[Order]:
+        """Sent today or within the minute; slices are part of the order they were cut from."""
+        mine = [self.order.pk, self.order.parent_id] if self.order.role == Role.SLICE else [self.order.pk]
+        since = min(self.day, self.minute)
+        return Order.objects.filter(simulated=self.order.simulated, sent_at__gte=since).exclude(role=Role.SLICE).exclude(pk__in=mine)
+
+    @cached_property
+    def counts(self) -> Mapping[str, int]:
+        spans, asked = {"day": self.day, "minute": self.minute}, {}
+        for number, scope in enumerate(scopes(self.order)):
+            for name, since in spans.items():
+                asked[f"{name}{number}"] = Count("pk", filter=scope.query & Q(sent_at__gte=since))
+        return self.rows().aggregate(**asked)
+
+    @cached_property
+    def trades(self) -> list[Trade]:
+        return [Trade(*row) for row in self.rows().filter(instrument_id=self.order.instrument_id).values_list(*Trade._fields)]
+
+    def _repeats(self, trade: Trade) -> bool:
+        """The same once more. A market order has no price of its own, whatever it was limited to."""
+        order, market = self.order, OrderType.MARKET
+        if trade.sent_at < self.minute or (trade.side, trade.order_type) != (order.side, order.order_type):
+            return False
+        if trade.requested_quantity != order.requested_quantity:
+            return False
+        return order.order_type == market or (trade.price, trade.trigger_price) == (self.price, order.trigger_price)
+
+    def _lots(self, scope: Scope) -> Decimal:
+        return sum((lots for account, strategy, lots in self.lots if scope.keeps(account, strategy)), ZERO)
+
+    @cached_property
+    def lots(self) -> list[tuple[int, int | None, Decimal]]:
+        """Account, strategy and lots of every contract order of today that opened something or still may; asked for contracts only."""
+        order = self.order
+        if order.instrument is None or order.instrument.kind not in DERIVATIVES:
+            return []
+        rows = Order.objects.filter(Q(sent_at__gte=self.day) | RESERVED, simulated=order.simulated, instrument__kind__in=DERIVATIVES)
+        rows = rows.exclude(pk=order.pk).exclude(source=Source.EXTERNAL).exclude(reduce_only=True).exclude(decision__order_class="EXIT")
+        found = rows.values_list("account_id", "strategy_id", "status", "quantity", "filled_quantity", "instrument__lot")
+        return [(a, s, (f if status in orderfsm.ENDED else q or ZERO) / (lot or 1)) for a, s, status, q, f, lot in found]
+
+    @cached_property
+    def newest(self) -> list[tuple[datetime | None, datetime, datetime | None, str, Decimal, str | None]]:
+        """The last orders of the strategy in this symbol, the newest first."""
+        if not self.order.strategy_id or not self.order.instrument_id:
+            return []
+        mine = [self.order.pk, self.order.parent_id] if self.order.role == Role.SLICE else [self.order.pk]
+        rows = Order.objects.filter(strategy_id=self.order.strategy_id, instrument_id=self.order.instrument_id, sent_at__isnull=False)
+        names = ("fired_at", "sent_at", "reported_at", "status", "filled_quantity", "decision__order_class")
+        return list(rows.exclude(pk__in=mine).order_by("-sent_at").values_list(*names)[:NEWEST])
+
+    @property
+    def last_signal_at(self) -> datetime | None:
+        """The newest fire time among orders of this strategy and symbol that left lately."""
+        return max((fired for fired, sent, *_ in self.newest if fired and self.now - sent <= LATELY), default=None)
+
+    @cached_property
+    def bars_since_entry(self) -> Decimal | None:
+        """Bars of the strategy's timeframe since its last entry in this symbol was sent, or filled later than that."""
+        bar = timeframe.bar_seconds(self.order.strategy.timeframe) if self.order.strategy_id else None
+        if bar is None:
+            return None
+        entered = [
+            max(sent, reported or sent) if filled else sent
+            for _, sent, reported, status, filled, kind in self.newest
+            if kind != "EXIT" and (filled > 0 or status in WORKING)
+        ]
+        return round(Decimal((self.now - max(entered)) / timedelta(seconds=bar)), 4) if entered else None

@@ -1,0 +1,140 @@
+"""What is held in one book (paper or live), and what a unit of it is worth now."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import NamedTuple
+
+from django.db.models import Max, QuerySet
+
+from brokers.models import BrokerHolding, BrokerPosition, Environment, Quote
+from trading.models import Order, Position
+from tvapp.lib import clock
+
+FRESH = timedelta(seconds=60)
+AHEAD = timedelta(seconds=30)  # as much may a broker's clock be before ours
+QUOTE, MARK, LAST = "QUOTE", "MARK", "LAST"
+
+
+class Mark(NamedTuple):
+    """`source`: QUOTE (a fresh price of the desk), MARK (the broker's own, of its last report), LAST (the newest there is, however old).
+
+    `independent`: not from an alert or a fill of ours, so it can judge an alert's price. A LAST one only estimates.
+    """
+
+    price: Decimal
+    source: str
+    at: datetime | None
+    independent: bool
+
+    @property
+    def estimated(self) -> bool:
+        return self.source == LAST
+
+
+class Spot(NamedTuple):
+    """What a row says about its account, its instrument and the last price; `SPOT` are its columns."""
+
+    account_id: int
+    instrument_id: int
+    environment: str
+    broker: str
+    quote_source: str
+    exchange: str
+    symbol: str
+    multiplier: Decimal
+    ltp: Decimal | None
+    source: str | None
+    at: datetime | None
+
+
+SPOT = (
+    "account_id", "instrument_id", "account__environment", "account__broker", "account__quote_source", "instrument__exchange",
+    "instrument__tradingsymbol", "instrument__multiplier", "instrument__quote__ltp", "instrument__quote__source", "instrument__quote__at",
+)  # fmt: skip
+
+
+class Held(NamedTuple):
+    """One position that is not flat, with its mark; None: no price of it is known that may be used."""
+
+    spot: Spot
+    strategy_id: int | None
+    product: str
+    quantity: Decimal
+    average: Decimal
+    realised: Decimal
+    mark: Mark | None
+
+    @property
+    def value(self) -> Decimal | None:
+        """Signed, at its mark."""
+        return None if self.mark is None else self.quantity * self.mark.price * self.spot.multiplier
+
+
+class Prices:
+    """Marks of one book at one moment; what the rows do not carry is read once, when it is first asked for.
+
+    Paper has no broker that prices its positions, and another simulated account may be logged out for days: there the newest price counts,
+    however old, and what it cost when there never was one. Everywhere else a price older than a minute is none.
+    """
+
+    def __init__(self, simulated: bool, now: datetime, account_id: int) -> None:
+        self.simulated, self.now, self.account_id = simulated, now, account_id
+        self._theirs: dict[tuple[int, str, str], tuple[Decimal, datetime]] | None = None
+        self._alerts: Mapping[int, Decimal] | None = None
+
+    def mark(self, spot: Spot, cost: Decimal | None = None) -> Mark | None:
+        """The first usable: a fresh quote, the broker's price, and where that is enough the newest quote, alert or `cost`."""
+        usable = spot.ltp is not None and Quote.serves(spot, spot)  # a row of columns has all it looks at
+        if usable and self._fresh(spot.at):
+            return Mark(spot.ltp, QUOTE, spot.at, spot.source != Quote.Source.ALERT)
+        if spot.broker != "paper" and (found := self.theirs.get((spot.account_id, spot.exchange, spot.symbol))) and self._fresh(found[1]):
+            return Mark(found[0], MARK, found[1], True)
+        if not self.simulated or (spot.environment != Environment.PAPER and spot.account_id == self.account_id):
+            return None
+        if usable:
+            return Mark(spot.ltp, LAST, spot.at, False)
+        price = self.alerts.get(spot.instrument_id) or cost
+        return Mark(price, LAST, None, False) if price else None
+
+    def _fresh(self, at: datetime | None) -> bool:
+        return at is not None and -AHEAD <= self.now - at <= FRESH
+
+    @property
+    def theirs(self) -> Mapping[tuple[int, str, str], tuple[Decimal, datetime]]:
+        """The brokers' own last prices, by account and symbol."""
+        if self._theirs is None:
+            fresh = {"ltp__gt": 0, "at__gte": self.now - FRESH, "account__environment": Environment.SIM if self.simulated else Environment.LIVE}
+            self._theirs = {}
+            for model in (BrokerHolding, BrokerPosition):
+                for account, *name, ltp, at in model.objects.filter(**fresh).values_list("account_id", "exchange", "tradingsymbol", "ltp", "at"):
+                    self._theirs[account, *name] = ltp, at
+        return self._theirs
+
+    @property
+    def alerts(self) -> Mapping[int, Decimal]:
+        """The price of the newest alert of each instrument that was acted upon today, on paper."""
+        if self._alerts is None:
+            since = clock.day_start(clock.trading_day(self.now))
+            sent = Order.objects.filter(simulated=True, sent_at__gte=since, ref_price__gt=0, account__environment=Environment.PAPER)
+            newest = sent.order_by().values("instrument").annotate(last=Max("id")).values_list("last", flat=True)
+            self._alerts = dict(Order.objects.filter(pk__in=list(newest)).values_list("instrument_id", "ref_price"))
+        return self._alerts
+
+
+def positions(simulated: bool) -> QuerySet[Position]:
+    """The positions of one book that are not flat."""
+    rows = Position.objects.exclude(quantity=0)
+    live = {"account__environment": Environment.LIVE}
+    return rows.exclude(**live) if simulated else rows.filter(**live)
+
+
+def held(prices: Prices) -> list[Held]:
+    """Everything the book holds, in every account and strategy of it."""
+    return [_held(prices, row) for row in positions(prices.simulated).values_list(*SPOT, "strategy_id", "product", "quantity", "average", "realised")]
+
+
+def _held(prices: Prices, row: Iterable) -> Held:
+    *columns, strategy, product, quantity, average, realised = row
+    spot = Spot(*columns)
+    return Held(spot, strategy, product, quantity, average, realised, prices.mark(spot, average))
