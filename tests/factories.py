@@ -13,6 +13,7 @@ from brokers.models import (
     BrokerHolding,
     BrokerPosition,
     BrokerSession,
+    ChargeSchedule,
     FreezeLimit,
     Instrument,
     PaperOrder,
@@ -24,7 +25,21 @@ from brokers.models import (
     WatchedKey,
 )
 from risk.models import Decision, LiveArm, MarketHours, MarketSession, RiskLedger, RiskSettings, TradingState, Trip
-from trading.models import Alert, Correction, Drift, Fill, Gtt, Order, OrderAttempt, OrderEvent, Position, Signal, Strategy, SystemEvent, TvSymbolOverride
+from trading.models import (
+    Alert,
+    Correction,
+    Drift,
+    Fill,
+    Gtt,
+    Order,
+    OrderAttempt,
+    OrderEvent,
+    Position,
+    Signal,
+    Strategy,
+    SystemEvent,
+    TvSymbolOverride,
+)
 from tvapp.lib import clock, ids
 from tvapp.models import ApiToken, DeskSettings, Heartbeat
 
@@ -174,6 +189,16 @@ class FreezeLimitFactory(DjangoModelFactory):
     root = factory.Sequence(lambda n: f"ROOT{n}")
     quantity = Decimal(1800)
     since = factory.LazyFunction(lambda: clock.trading_day(clock.now()))
+
+
+class ChargeScheduleFactory(DjangoModelFactory):
+    class Meta:
+        model = ChargeSchedule
+
+    broker = "paper"
+    segment = "MIS"
+    exchange = factory.Sequence(lambda n: f"X{n}")
+    valid_from = date(2026, 4, 1)
 
 
 class RiskSettingsFactory(DjangoModelFactory):
