@@ -4,9 +4,10 @@ from django import forms
 from django.contrib import admin
 
 from brokers import prices, secrets, session
-from brokers.models import BrokerAccount, BrokerName, FreezeLimit, Instrument, Quote, QuoteFrom, QuoteSource
+from brokers.models import BrokerAccount, BrokerName, ChargeSchedule, FreezeLimit, Instrument, Quote, QuoteFrom, QuoteSource
 from tvapp.admin_base import CappedPaginator, DeskAdmin, HistoryAdmin, OwnedAdmin, OwnedForm
 from tvapp.lib import clock
+from tvapp.lib.money import plain, rupees
 
 
 def masked(key: str) -> str:
@@ -137,6 +138,35 @@ class FreezeLimitAdmin(DeskAdmin):
     ordering = ["exchange", "root", "-since"]
 
 
+@admin.register(ChargeSchedule)
+class ChargeScheduleAdmin(HistoryAdmin, DeskAdmin):
+    """What the brokers take, shared by everybody, so only admins change it. Fills that are booked keep what they were charged."""
+
+    list_display = ["__str__", "valid_to", "brokerage", "stt_sell_pct", "exchange_pct", "stamp_pct", "verified"]
+    list_filter = ["broker", "segment", "exchange"]
+    sortable_by = []
+    fieldsets = [
+        ("Whose charges, and when", {
+            "fields": ["broker", "segment", "exchange", "valid_from", "valid_to", "verified_on"],
+            "description": "When a rate changes, give the present row a last day and add a new one. The charges of a fill are an estimate until the "
+            "contract note: enter the day on which you compared the figures with your broker's list.",
+        }),
+        ("Broker", {"fields": ["brokerage_flat", "brokerage_pct", "brokerage_cap", "dp"]}),
+        ("Taxes and fees", {"fields": ["stt_buy_pct", "stt_sell_pct", "exchange_pct", "sebi_pct", "stamp_pct", "gst_pct"]}),
+    ]  # fmt: skip
+
+    @admin.display(description="verified")
+    def verified(self, row) -> str:
+        return f"{row.verified_on:%d %b %Y}" if row.verified_on else "UNVERIFIED"
+
+    @admin.display(description="brokerage of an order")
+    def brokerage(self, row) -> str:
+        if row.brokerage_flat or not row.brokerage_pct:
+            return rupees(row.brokerage_flat)
+        most = f", at most {rupees(row.brokerage_cap)}" if row.brokerage_cap else ""
+        return f"{plain(row.brokerage_pct)} %{most}"
+
+
 @admin.register(Quote)
 class QuoteAdmin(DeskAdmin):
     """The last price of an instrument. A price typed here counts as of now and may fill resting paper orders."""
@@ -151,7 +181,7 @@ class QuoteAdmin(DeskAdmin):
     autocomplete_fields = ["instrument"]
     readonly_fields = ["source", "at"]
     fieldsets = [
-        (None, {"fields": ["instrument", "ltp"]}),
+        (None, {"fields": ["instrument", "ltp", "close"]}),
         ("Depth, where you know it", {"fields": ["bid", "bid_qty", "ask", "ask_qty", "volume"]}),
         ("Source", {"fields": ["source", "at"]}),
     ]

@@ -1,6 +1,7 @@
 """Accounts, instruments, prices, and the paper broker's own book. Nothing here knows an order of ours."""
 
 import secrets
+from dataclasses import fields
 from decimal import Decimal
 
 from django.conf import settings
@@ -10,6 +11,7 @@ from django.db import models
 from django.db.models.functions import Upper
 from simple_history.models import HistoricalRecords
 
+from brokers import charges
 from brokers.secrets import EncryptedText
 from tvapp.lib import clock
 from tvapp.owned import OwnedModel, enum_check
@@ -203,6 +205,9 @@ class SyncState(models.Model):
     funds_at = models.DateTimeField(null=True)
     gtts_at = models.DateTimeField(null=True)
     changed = models.PositiveIntegerField(default=0, help_text="Rows the last read changed.")
+    result_ours = Price(null=True, max_digits=30, help_text="The day's result before charges by the desk's books, of what the broker shows as well.")
+    result_theirs = Price(null=True, max_digits=30, help_text="The same by the broker's figures.")
+    result_off = models.PositiveIntegerField(default=0, help_text="Reads in a row in which the two differed.")
     wanted_at = models.DateTimeField(null=True, help_text="Somebody asked for a read then: a person, a postback, the stream.")
     error_code = models.CharField(max_length=40, blank=True)
     error = models.CharField(max_length=300, blank=True)
@@ -230,6 +235,7 @@ class BrokerPosition(models.Model):
     realised = Price(default=Decimal(0), max_digits=30)
     unrealised = Price(null=True, max_digits=30)
     ltp = Price(null=True)
+    close_price = Price(null=True, help_text="Close of the day before, where the broker says it.")
     at = models.DateTimeField()
 
     class Meta:
@@ -251,6 +257,7 @@ class BrokerHolding(models.Model):
     collateral_qty = Price(default=Decimal(0))
     average = Price(default=Decimal(0))
     ltp = Price(null=True)
+    close_price = Price(null=True, help_text="Close of the day before, where the broker says it.")
     at = models.DateTimeField()
 
     class Meta:
@@ -291,6 +298,72 @@ class FreezeLimit(models.Model):
 
     def __str__(self) -> str:
         return f"{self.exchange} {self.root} {self.quantity}"
+
+
+def _rate(text: str) -> models.DecimalField:
+    return models.DecimalField(max_digits=10, decimal_places=6, default=Decimal(0), validators=[MinValueValidator(0), MaxValueValidator(100)], help_text=text)
+
+
+class Segment(models.TextChoices):
+    CNC = "CNC", "Shares, delivery"
+    MIS = "MIS", "Shares, intraday"
+    FUT = "FUT", "Futures"
+    OPT = "OPT", "Options, on the premium"
+
+
+class ChargeSchedule(models.Model):
+    """What trading costs at a broker, from a day on. The row of a fill's day counts; two rows never cover the same day."""
+
+    broker = models.CharField(max_length=20, choices=BrokerName)
+    segment = models.CharField(max_length=3, choices=Segment)
+    exchange = models.CharField(max_length=12, help_text="NSE, BSE, NFO, BFO, MCX, CDS.")
+    valid_from = models.DateField(help_text="First day (IST).")
+    valid_to = models.DateField(null=True, blank=True, help_text="Last day. Empty: until another row begins.")
+    brokerage_flat = Price(default=Decimal(0), validators=[MinValueValidator(0)], help_text="Rupees for each executed order. Example: 20.")
+    brokerage_pct = _rate("Percent of an order's turnover. Example: 0.03.")
+    brokerage_cap = Price(null=True, blank=True, validators=[MinValueValidator(0)], help_text="Most brokerage of one order, in rupees. Example: 20.")
+    stt_buy_pct = _rate("Securities or commodities transaction tax of a purchase, in percent. Example: 0.1.")
+    stt_sell_pct = _rate("The same of a sale. Example: 0.025.")
+    exchange_pct = _rate("Transaction fee of the exchange, in percent. Example: 0.00307.")
+    sebi_pct = _rate("Fee of the regulator, in percent. Example: 0.0001, which is ₹10 a crore.")
+    stamp_pct = _rate("Stamp duty of a purchase, in percent. Example: 0.003.")
+    gst_pct = _rate("Tax on brokerage, exchange fee and SEBI fee, in percent. Example: 18.")
+    dp = Price(default=Decimal(0), validators=[MinValueValidator(0)], help_text="Rupees for a day's first sale of a symbol from the holdings. Example: 15.34.")
+    verified_on = models.DateField(null=True, blank=True, help_text="When somebody compared it with the broker's own list. Empty: UNVERIFIED.")
+    history = HistoricalRecords()
+
+    class Meta:
+        verbose_name = "charges"
+        verbose_name_plural = "charges"
+        ordering = ["broker", "exchange", "segment", "-valid_from"]
+        constraints = [
+            enum_check("broker", BrokerName, "charges_broker_known"),
+            enum_check("segment", Segment, "charges_segment_known"),
+            models.UniqueConstraint(fields=["broker", "segment", "exchange", "valid_from"], name="charges_once"),
+            models.CheckConstraint(condition=models.Q(valid_to=None) | models.Q(valid_to__gte=models.F("valid_from")), name="charges_days_in_order"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_broker_display()} {self.exchange} {self.segment} from {self.valid_from}"
+
+    def clean(self) -> None:
+        if self.valid_from is None or (self.valid_to and self.valid_to < self.valid_from):
+            return  # said by the field and by the constraint
+        same = ChargeSchedule.objects.filter(broker=self.broker, segment=self.segment, exchange=self.exchange).exclude(pk=self.pk)
+        until = models.Q(valid_to=None) | models.Q(valid_to__gte=self.valid_from)
+        other = (same.filter(valid_from__lte=self.valid_to) if self.valid_to else same).filter(until).first()
+        if other:
+            raise ValidationError({"valid_from": f"These days are covered by the row from {other.valid_from} to {other.valid_to or 'now'}. Give that one a last day first."})
+
+    def save(self, *args, **kwargs):
+        """Refuses an overlap also where no form asked: which of two rows counted would be a matter of luck."""
+        self.clean()
+        super().save(*args, **kwargs)
+
+    @property
+    def rate(self) -> charges.Rate:
+        """The row as the arithmetic takes it."""
+        return charges.Rate(**{f.name: getattr(self, f.name) for f in fields(charges.Rate)})
 
 
 class InstrumentKind(models.TextChoices):
@@ -361,6 +434,7 @@ class Quote(models.Model):
     ask_qty = Price(null=True, blank=True)
     volume = Price(null=True, blank=True, help_text="Traded since the last price; used by the participation setting.")
     day_volume = Price(null=True, blank=True, editable=False, help_text="Traded in the day so far, as the feed counts it.")
+    close = Price(null=True, blank=True, help_text="Close of the trading day before this price.")
     source = models.CharField(max_length=8, choices=Source, default=Source.ADMIN)
     at = models.DateTimeField(default=clock.now)
 

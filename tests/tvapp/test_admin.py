@@ -11,8 +11,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from brokers.models import BrokerAccount, FreezeLimit, Instrument, Quote
-from risk.models import Decision, RiskSettings, TradingState
+from brokers.models import BrokerAccount, ChargeSchedule, FreezeLimit, Instrument, Quote
+from risk.models import Decision, MarketHours, MarketSession, RiskSettings, TradingState
 from tests import factories as make
 from tests.trading.desk import make_desk
 from tests.tvapp.people import browser, person, strategy_of
@@ -107,7 +107,7 @@ OURS = [m for m in admin.site._registry if m._meta.app_label in ("trading", "ris
 def test_it_opens_no_foreign_row(model, page, asha, ravi):
     foreign = model._default_manager.filter(**_foreign(model, ravi)).first() if _foreign(model, ravi) else None
     if foreign is None:
-        assert model in (Instrument, Quote, FreezeLimit, DeskSettings)  # the desk's own
+        assert model in (Instrument, Quote, FreezeLimit, ChargeSchedule, DeskSettings, MarketHours, MarketSession)  # the desk's own
         return
     assert browser(asha).get(_page(model, page, foreign.pk)).status_code in (302, 403, 404)
 
@@ -168,7 +168,7 @@ def test_it_writes_no_old_version_back(asha):
     assert row.name == "manual"
 
 
-@pytest.mark.parametrize("model", [User, DeskSettings, Instrument, Quote, FreezeLimit], ids=lambda m: m.__name__)
+@pytest.mark.parametrize("model", [User, DeskSettings, Instrument, Quote, FreezeLimit, ChargeSchedule], ids=lambda m: m.__name__)
 def test_it_keeps_the_desk_and_its_people_to_admins(model, asha, boss):
     Quote.objects.get_or_create(instrument=Instrument.objects.first(), defaults={"ltp": 1})
     DeskSettings().save()

@@ -13,8 +13,8 @@ VIEWER, TRADER, ADMIN = "viewer", "trader", "admin"
 ROLES = (VIEWER, TRADER, ADMIN)
 
 _SEEN = {
-    "brokers": ("brokeraccount", "instrument", "quote", "freezelimit"),
-    "risk": ("risksettings", "decision", "tradingstate"),
+    "brokers": ("brokeraccount", "instrument", "quote", "freezelimit", "chargeschedule"),
+    "risk": ("risksettings", "decision", "tradingstate", "markethours", "marketsession"),
     "trading": ("strategy", "alert", "signal", "order", "orderattempt", "orderevent", "fill", "position", "systemevent", "tvsymboloverride"),
     "tvapp": ("apitoken",),
 }
@@ -28,6 +28,8 @@ _TRADER = _VIEWER | {
 _ADMIN = _TRADER | {
     "brokers.add_instrument", "brokers.change_instrument", "brokers.add_quote", "brokers.change_quote",
     "brokers.add_freezelimit", "brokers.change_freezelimit", "brokers.delete_freezelimit",
+    "brokers.add_chargeschedule", "brokers.change_chargeschedule", "brokers.delete_chargeschedule",
+    "risk.add_markethours", "risk.change_markethours", "risk.add_marketsession", "risk.change_marketsession", "risk.delete_marketsession",
     "tvapp.view_desksettings", "tvapp.change_desksettings",
 }  # fmt: skip
 PERMISSIONS: Mapping[str, frozenset[str]] = {VIEWER: _VIEWER, TRADER: _TRADER, ADMIN: _ADMIN}
