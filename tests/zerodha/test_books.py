@@ -201,3 +201,13 @@ def test_it_recovers_by_command_as_by_itself(road):
     recover.recover_all()
     books.look_now()
     assert road.order(order_id).status == "OPEN"
+
+
+def test_it_leaves_what_was_placed_elsewhere_alone_when_trading_is_stopped(road):
+    mine, other = road.resting(), outside(road)
+    road.read_books()
+    done = halt.kill("GLOBAL", reason="test", actor="asha")
+    road.go(0, 1, 5)
+    assert (done["cancelled"], done["external"], "1 placed outside this desk rests as before" in halt.told(done)) == (1, 1, True)
+    assert road.order(mine).status == "CANCELLED"
+    assert [o["status"] for o in road.bench.accepted() if o["order_id"] == other["order_id"]] == ["OPEN"]

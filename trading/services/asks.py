@@ -45,7 +45,8 @@ def ask(order: Order, kind: AttemptKind, payload: dict[str, object], call: Calla
     try:
         call()
     except BrokerError as exc:
-        _record(attempt, next((word for error, word in _MEANS if isinstance(exc, error)), AttemptOutcome.UNKNOWN), exc.message, exc.raw)
+        means = next((word for error, word in _MEANS if isinstance(exc, error)), AttemptOutcome.UNKNOWN)
+        _record(attempt, means, exc.message, {**(exc.raw or {}), "code": exc.code})
         if isinstance(exc, AuthExpired):
             connect.session_lost(order.account, f"the broker no longer accepts the session ({exc.message})", seen_at=attempt.started_at)
     else:

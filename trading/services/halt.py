@@ -4,7 +4,7 @@ from brokers.models import BrokerAccount
 from risk.models import TradingMode, TradingState
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
-from trading.models import Level, Order, Role
+from trading.models import Level, Order, Role, Source
 from trading.selectors.snapshot import scopes
 from trading.selectors.stops import Stop, standing, state_of
 from trading.services import arming, orders, sysevents, trips
@@ -26,11 +26,23 @@ def scope_key(scope: str, account_id: int | None = None, strategy_id: int | None
 
 
 def kill(key: str, *, reason: str, actor: str, cancel_open: bool = True) -> dict[str, int]:
-    """HALTED for this scope. When it returns, no new order of the scope is written to a broker. Counts what it parked and cancelled."""
+    """HALTED for this scope. When it returns, no new order of the scope is written to a broker.
+
+    Counts what it put on hold, what it asked to cancel, and orders placed elsewhere (`external`), which go on resting: they are another
+    hand's decision, and may guard a position the desk knows nothing of.
+    """
     _set(key, TradingMode.HALTED, reason, actor)
     sysevents.record("risk", "KILL_ON", f"{actor} stopped trading ({key}): {reason or 'no reason given'}.", level=Level.ERROR)
     arming.disarm_scope(key, f"{actor} stopped trading ({key})", actor=actor)
-    return {"held": _park(key, actor), "cancelled": _cancel_open(key, actor) if cancel_open else 0}
+    done = {"held": _park(key, actor), "cancelled": _cancel_open(key, actor) if cancel_open else 0}
+    return {**done, "external": _live(key).filter(source=Source.EXTERNAL).count()}
+
+
+def told(done: dict[str, int]) -> str:
+    """What `kill` did, as the end of a sentence; empty when there was nothing to do."""
+    hold, asked, others = done["held"], done["cancelled"], done["external"]
+    left = f"{others} placed outside this desk {'rests' if others == 1 else 'rest'} as before"
+    return ", ".join(text for count, text in ((hold, f"{hold} put on hold"), (asked, f"{asked} asked to cancel"), (others, left)) if count)
 
 
 def release(key: str, *, reason: str, actor: str, code: str = "") -> None:
@@ -67,8 +79,12 @@ def _park(key: str, actor: str) -> int:
 
 
 def _cancel_open(key: str, actor: str) -> int:
-    live = list(_orders_of(key).filter(status__in=orderfsm.LIVE).exclude(role__in=PROTECTIVE).values_list("pk", flat=True))
-    return sum(_cancel_one(pk, actor) for pk in live)
+    ours = _live(key).exclude(role__in=PROTECTIVE).exclude(source=Source.EXTERNAL)
+    return sum(_cancel_one(pk, actor) for pk in list(ours.values_list("pk", flat=True)))
+
+
+def _live(key: str):
+    return _orders_of(key).filter(status__in=orderfsm.LIVE)
 
 
 def _cancel_one(pk: int, actor: str) -> bool:

@@ -298,8 +298,7 @@ def kill(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _kill_page(request, form=form, status=422)
     done = halt.kill("GLOBAL", reason=form.cleaned_data["reason"], actor=actor_of(request), cancel_open=form.cleaned_data["cancel_open"])
-    parts = [f"{done['held']} put on hold" if done["held"] else "", f"{done['cancelled']} asked to cancel" if done["cancelled"] else ""]
-    said = ", ".join(p for p in parts if p)
+    said = halt.told(done)
     messages.warning(request, "Trading is stopped. No order leaves this desk" + (f"; {said}." if said else "."))
     return redirect("desk:kill")
 

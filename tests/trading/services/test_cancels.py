@@ -10,7 +10,7 @@ from brokers.types import Status
 from tests.trading.services.test_dispatch import again
 from tests.trading.services.test_refusals import MORNING, wire
 from trading.models import OrderAttempt
-from trading.services import dispatch, orders
+from trading.services import dispatch, halt, orders
 
 pytestmark = pytest.mark.django_db
 
@@ -70,6 +70,17 @@ def test_it_asks_again_only_when_the_first_never_left(resting, hand, answer, out
     hand.shift(timedelta(seconds=2))
     dispatch.work(order.pk)
     assert (OrderAttempt.objects.filter(kind="CANCEL").first().outcome, len(broker.cancelled)) == (outcome, asked)
+
+
+def test_it_insists_on_a_cancel_the_broker_is_too_busy_for_while_trading_is_stopped(resting, hand):
+    broker, order = resting
+    halt.kill("GLOBAL", reason="test", actor="asha")
+    broker.refusals = [Rejected("ORDER_BUSY", "being processed") for _ in range(2)]
+    for asked in (1, 2, 3):
+        dispatch.work(order.pk)
+        dispatch.work(order.pk)
+        assert (len(broker.cancelled), again(order).pending_action) == (asked, "CANCEL")
+        hand.shift(timedelta(seconds=16))
 
 
 def test_it_waits_for_a_read_that_works(resting, hand):

@@ -25,8 +25,8 @@ class Command(BaseCommand):
 
     @staticmethod
     def _on(key: str, reason: str) -> str:
-        done = halt.kill(key, reason=reason, actor=ACTOR)
-        return f"Trading is stopped ({key}): queued orders put on hold: {done['held']}, cancels asked for open ones: {done['cancelled']}."
+        said = halt.told(halt.kill(key, reason=reason, actor=ACTOR))
+        return f"Trading is stopped ({key}): {said or 'nothing was queued or open'}."
 
     @staticmethod
     def _off(key: str, reason: str) -> str:
