@@ -29,12 +29,14 @@ from trading.models import (
     Alert,
     Correction,
     Drift,
+    EquityPeak,
     Fill,
     Gtt,
     Order,
     OrderAttempt,
     OrderEvent,
     Position,
+    PositionDay,
     Signal,
     Strategy,
     SystemEvent,
@@ -471,3 +473,20 @@ class MarketSessionFactory(DjangoModelFactory):
     exchange = "NSE"
     date = factory.Sequence(lambda n: date(2026, 1, 1) + timedelta(days=n))
     name = "Holiday"
+
+
+class PositionDayFactory(DjangoModelFactory):
+    class Meta:
+        model = PositionDay
+
+    position = factory.SubFactory(PositionFactory)
+    day = date(2026, 11, 20)
+
+
+class EquityPeakFactory(DjangoModelFactory):
+    class Meta:
+        model = EquityPeak
+
+    scope = "GLOBAL"
+    simulated = True
+    peak = Decimal(0)

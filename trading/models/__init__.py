@@ -2,12 +2,12 @@ from .alert import Alert, Outcome, Signal
 from .drift import Correction, Drift
 from .gtt import Gtt, GttState
 from .order import AttemptKind, AttemptOutcome, Fill, Order, OrderAttempt, OrderEvent, OrderStatus, Pending, Role, Side, Source
-from .position import Position
+from .position import Basis, EquityPeak, Position, PositionDay
 from .strategy import AfterHours, DedupeScope, Mode, OnDrift, OrderType, Product, Sizing, Strategy
 from .symbol import OverrideScope, TvSymbolOverride
 from .sysevent import Level, SystemEvent
 
 __all__ = [
-    "AfterHours", "Alert", "AttemptKind", "AttemptOutcome", "Correction", "DedupeScope", "Drift", "Fill", "Gtt", "GttState", "Level", "Mode", "OnDrift", "Order", "OrderAttempt", "OrderEvent", "OrderStatus",
-    "OrderType", "Outcome", "OverrideScope", "Pending", "Position", "Product", "Role", "Side", "Signal", "Sizing", "Source", "Strategy", "SystemEvent", "TvSymbolOverride",
+    "AfterHours", "Alert", "AttemptKind", "AttemptOutcome", "Basis", "Correction", "DedupeScope", "Drift", "EquityPeak", "Fill", "Gtt", "GttState", "Level", "Mode", "OnDrift", "Order", "OrderAttempt", "OrderEvent", "OrderStatus",
+    "OrderType", "Outcome", "OverrideScope", "Pending", "Position", "PositionDay", "Product", "Role", "Side", "Signal", "Sizing", "Source", "Strategy", "SystemEvent", "TvSymbolOverride",
 ]  # fmt: skip

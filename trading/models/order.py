@@ -250,6 +250,9 @@ class Fill(OwnedModel):
     seen_at = models.DateTimeField(default=clock.now)
     simulated = models.BooleanField(default=True)
     priced_by = models.CharField(max_length=8, blank=True)
+    charges = Price(null=True, help_text="Estimated, in rupees. Empty: no rates of its day are known.")
+    charge_parts = models.JSONField(default=dict, help_text="What they are made of: brokerage, stt, exchange, sebi, stamp, gst, dp.")
+    realised = Price(null=True, max_digits=30, help_text="Result before charges of what it closed. Empty: it only opened.")
 
     class Meta:
         constraints = [
@@ -257,7 +260,10 @@ class Fill(OwnedModel):
             enum_check("side", Side, "fill_side_known"),
             models.CheckConstraint(condition=models.Q(quantity__gt=0), name="fill_quantity_positive"),
         ]
-        indexes = [models.Index(fields=["account", "at"], name="fill_account_at")]
+        indexes = [
+            models.Index(fields=["account", "at"], name="fill_account_at"),
+            models.Index(fields=["trading_day", "account"], condition=models.Q(realised__isnull=False), name="fill_closing"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.trade_id} {self.side} {self.quantity}"
