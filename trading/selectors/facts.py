@@ -24,11 +24,12 @@ from tvapp.lib.money import ZERO
 from tvapp.models import DeskSettings
 
 WORKING = [*orderfsm.LIVE, *orderfsm.MAYBE_LIVE]
-RESERVED = Q(status__in=WORKING) | Q(status=State.QUEUED, role=Role.SLICE)  # a slice's room was reserved with the order it was cut from
+# a slice's room was reserved with the order it was cut from; written so that the index on the status serves
+RESERVED = Q(status__in=[*WORKING, State.QUEUED]) & ~Q(status=State.QUEUED, role="")
 DERIVATIVES = ("FUT", "CE", "PE")
 MINUTE = timedelta(seconds=60)
 LATELY = timedelta(days=2)  # an alert fired before that is dead, so nothing it could come after matters
-NEWEST = 20
+LONG_AGO = timedelta(days=100)  # bars since an entry are counted so far back
 HUNDRED = Decimal(100)
 
 Key = tuple[int, int | None]  # account, instrument
@@ -102,11 +103,6 @@ class Scope(NamedTuple):
     def keeps(self, account_id: int, strategy_id: int | None) -> bool:
         return self.account_id in (None, account_id) and self.strategy_id in (None, strategy_id)
 
-    @property
-    def query(self) -> Q:
-        names = {"account_id": self.account_id, "strategy_id": self.strategy_id}
-        return Q(**{name: value for name, value in names.items() if value is not None})
-
 
 def scopes(order: Order) -> list[Scope]:
     """The scopes of an order, labelled as the limit rows are."""
@@ -117,9 +113,7 @@ def scopes(order: Order) -> list[Scope]:
 def counters(order: Order, now: datetime, price: Decimal | None = None) -> Counters:
     """The facts of each scope of the order. `price` is the one it would be sent at, when that is not its own."""
     book, sent = Book(order, now), Sent(order, now, order.price if price is None else price)
-    facts = {}
-    for number, scope in enumerate(scopes(order)):
-        facts[scope.label] = ScopeFacts(**book.facts(scope), **sent.facts(scope, number))
+    facts = {scope.label: ScopeFacts(**book.facts(scope), **sent.facts(scope)) for scope in scopes(order)}
     return Counters(scopes=facts, last_signal_at=sent.last_signal_at, as_of=now)
 
 
@@ -208,9 +202,9 @@ class Book:
 
 def working(order: Order) -> list[Working]:
     """All orders of the order's book that rest, are reserved or have no known outcome, whoever placed them; without the order itself."""
-    rows = Order.objects.filter(RESERVED, simulated=order.simulated).exclude(pk=order.pk)
+    rows = Order.objects.filter(RESERVED, simulated=order.simulated).values_list(*marks.SPOT, *COLUMNS)
     split = len(marks.SPOT)
-    return [Working(Spot(*row[:split]), *row[split:]) for row in rows.values_list(*marks.SPOT, *COLUMNS)]
+    return [found for row in rows if (found := Working(Spot(*row[:split]), *row[split:])).id != order.pk]
 
 
 def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
@@ -227,8 +221,9 @@ def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
 
 
 class Trade(NamedTuple):
-    """An order of this symbol that was sent today."""
+    """An order of this symbol that was sent lately."""
 
+    id: int
     account_id: int
     strategy_id: int | None
     side: str
@@ -236,7 +231,9 @@ class Trade(NamedTuple):
     requested_quantity: Decimal | None
     price: Decimal | None
     trigger_price: Decimal | None
+    fired_at: datetime | None
     sent_at: datetime
+    reported_at: datetime | None
     status: str
     filled_quantity: Decimal
     decision__order_class: str | None
@@ -246,41 +243,49 @@ class Trade(NamedTuple):
         """It opened something, or still may."""
         return self.decision__order_class != "EXIT" and (self.filled_quantity > 0 or self.status in WORKING)
 
+    @property
+    def entered_at(self) -> datetime:
+        return max(self.sent_at, self.reported_at or self.sent_at) if self.filled_quantity else self.sent_at
+
 
 class Sent:
-    """What left the desk: own orders whose attempt at a broker began, exits too, refused ones too."""
+    """What left the desk: own orders whose attempt at a broker began, exits and refused ones too. Slices are part of what they were cut from."""
 
     def __init__(self, order: Order, now: datetime, price: Decimal | None) -> None:
         self.order, self.now, self.price = order, now, price
         self.day, self.minute = clock.day_start(clock.trading_day(now)), now - MINUTE
+        self.whole = order.parent if order.role == Role.SLICE and order.parent else order
+        self.trades = self._trades(now - LATELY)
+        self.counts = self._counts()
 
-    def facts(self, scope: Scope, number: int) -> dict[str, object]:
-        """Rates of one scope; `number` is its place among the order's scopes."""
+    def facts(self, scope: Scope) -> dict[str, object]:
+        """Rates and trades of one scope."""
         mine = [trade for trade in self.trades if scope.keeps(trade.account_id, trade.strategy_id)]
+        counts = [(day, minute) for account, strategy, day, minute in self.counts if scope.keeps(account, strategy)]
         return {
-            "orders_day": self.counts[f"day{number}"], "orders_minute": self.counts[f"minute{number}"],
+            "orders_day": sum(day for day, _ in counts) - self._own(self.day), "orders_minute": sum(m for _, m in counts) - self._own(self.minute),
             "repeats_minute": sum(self._repeats(trade) for trade in mine),
             "symbol_trades_day": sum(trade.entered and trade.sent_at >= self.day for trade in mine),
             "lots_day": self._lots(scope), "bars_since_entry": self.bars_since_entry,
         }  # fmt: skip
 
-    def rows(self) -> QuerySet[Order]:
-        """Sent today or within the minute; slices are part of the order they were cut from."""
-        mine = [self.order.pk, self.order.parent_id] if self.order.role == Role.SLICE else [self.order.pk]
-        since = min(self.day, self.minute)
-        return Order.objects.filter(simulated=self.order.simulated, sent_at__gte=since).exclude(role=Role.SLICE).exclude(pk__in=mine)
+    def _own(self, since: datetime) -> bool:
+        """Whether the order was tried before: it never counts against itself."""
+        return self.whole.sent_at is not None and self.whole.sent_at >= since
 
-    @cached_property
-    def counts(self) -> Mapping[str, int]:
-        spans, asked = {"day": self.day, "minute": self.minute}, {}
-        for number, scope in enumerate(scopes(self.order)):
-            for name, since in spans.items():
-                asked[f"{name}{number}"] = Count("pk", filter=scope.query & Q(sent_at__gte=since))
-        return self.rows().aggregate(**asked)
+    def _rows(self, since: datetime) -> QuerySet[Order]:
+        book = [self.order.simulated]  # IN, because no index serves a bare column
+        return Order.objects.filter(simulated__in=book, sent_at__gte=since).exclude(role=Role.SLICE)
 
-    @cached_property
-    def trades(self) -> list[Trade]:
-        return [Trade(*row) for row in self.rows().filter(instrument_id=self.order.instrument_id).values_list(*Trade._fields)]
+    def _counts(self) -> list[tuple[int, int | None, int, int]]:
+        """Account, strategy, and how many of theirs were sent today and in the last minute."""
+        rows = self._rows(min(self.day, self.minute)).values_list("account_id", "strategy_id")
+        spans = {name: Count("sent_at", filter=Q(sent_at__gte=since)) for name, since in (("day", self.day), ("last", self.minute))}
+        return list(rows.annotate(**spans))
+
+    def _trades(self, since: datetime, **more: object) -> list[Trade]:
+        rows = self._rows(since).filter(instrument_id=self.order.instrument_id, **more)
+        return [trade for row in rows.values_list(*Trade._fields) if (trade := Trade(*row)).id != self.whole.pk]
 
     def _repeats(self, trade: Trade) -> bool:
         """The same once more. A market order has no price of its own, whatever it was limited to."""
@@ -300,25 +305,18 @@ class Sent:
         order = self.order
         if order.instrument is None or order.instrument.kind not in DERIVATIVES:
             return []
-        rows = Order.objects.filter(Q(sent_at__gte=self.day) | RESERVED, simulated=order.simulated, instrument__kind__in=DERIVATIVES)
+        rows = Order.objects.filter(Q(sent_at__gte=self.day) | RESERVED, simulated__in=[order.simulated], instrument__kind__in=DERIVATIVES)
         rows = rows.exclude(pk=order.pk).exclude(source=Source.EXTERNAL).exclude(reduce_only=True).exclude(decision__order_class="EXIT")
         found = rows.values_list("account_id", "strategy_id", "status", "quantity", "filled_quantity", "instrument__lot")
         return [(a, s, (f if status in orderfsm.ENDED else q or ZERO) / (lot or 1)) for a, s, status, q, f, lot in found]
 
-    @cached_property
-    def newest(self) -> list[tuple[datetime | None, datetime, datetime | None, str, Decimal, str | None]]:
-        """The last orders of the strategy in this symbol, the newest first."""
-        if not self.order.strategy_id or not self.order.instrument_id:
-            return []
-        mine = [self.order.pk, self.order.parent_id] if self.order.role == Role.SLICE else [self.order.pk]
-        rows = Order.objects.filter(strategy_id=self.order.strategy_id, instrument_id=self.order.instrument_id, sent_at__isnull=False)
-        names = ("fired_at", "sent_at", "reported_at", "status", "filled_quantity", "decision__order_class")
-        return list(rows.exclude(pk__in=mine).order_by("-sent_at").values_list(*names)[:NEWEST])
-
     @property
     def last_signal_at(self) -> datetime | None:
         """The newest fire time among orders of this strategy and symbol that left lately."""
-        return max((fired for fired, sent, *_ in self.newest if fired and self.now - sent <= LATELY), default=None)
+        return max((trade.fired_at for trade in self._mine(self.trades) if trade.fired_at), default=None)
+
+    def _mine(self, trades: Iterable[Trade]) -> list[Trade]:
+        return [trade for trade in trades if trade.strategy_id and trade.strategy_id == self.order.strategy_id]
 
     @cached_property
     def bars_since_entry(self) -> Decimal | None:
@@ -326,9 +324,8 @@ class Sent:
         bar = timeframe.bar_seconds(self.order.strategy.timeframe) if self.order.strategy_id else None
         if bar is None:
             return None
-        entered = [
-            max(sent, reported or sent) if filled else sent
-            for _, sent, reported, status, filled, kind in self.newest
-            if kind != "EXIT" and (filled > 0 or status in WORKING)
-        ]
-        return round(Decimal((self.now - max(entered)) / timedelta(seconds=bar)), 4) if entered else None
+        entries = self._entries(self.trades) or self._entries(self._trades(self.now - LONG_AGO, strategy_id=self.order.strategy_id))
+        return round(Decimal((self.now - max(entries)) / timedelta(seconds=bar)), 4) if entries else None
+
+    def _entries(self, trades: Iterable[Trade]) -> list[datetime]:
+        return [trade.entered_at for trade in self._mine(trades) if trade.entered]

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
-from django.db.models import Max, QuerySet
+from django.db.models import QuerySet
 
 from brokers.models import BrokerHolding, BrokerPosition, Environment, Quote
 from trading.models import Order, Position
@@ -116,9 +116,8 @@ class Prices:
         """The price of the newest alert of each instrument that was acted upon today, on paper."""
         if self._alerts is None:
             since = clock.day_start(clock.trading_day(self.now))
-            sent = Order.objects.filter(simulated=True, sent_at__gte=since, ref_price__gt=0, account__environment=Environment.PAPER)
-            newest = sent.order_by().values("instrument").annotate(last=Max("id")).values_list("last", flat=True)
-            self._alerts = dict(Order.objects.filter(pk__in=list(newest)).values_list("instrument_id", "ref_price"))
+            sent = Order.objects.filter(simulated__in=[True], sent_at__gte=since, ref_price__gt=0, account__environment=Environment.PAPER)
+            self._alerts = dict(sent.order_by("sent_at").values_list("instrument_id", "ref_price"))  # the last one of each stays
         return self._alerts
 
 
