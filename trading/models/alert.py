@@ -30,6 +30,7 @@ class Alert(OwnedModel):
     outcome = models.CharField(max_length=8, choices=Outcome)
     code = models.CharField(max_length=40, blank=True)
     message = models.TextField(blank=True)
+    evaluation = models.JSONField(default=list, blank=True, help_text="Of a dry run: the orders it would have made, with everything the risk check said.")
     duplicate_count = models.PositiveIntegerField(default=0)
     last_duplicate_at = models.DateTimeField(null=True, blank=True)
 

@@ -67,6 +67,7 @@ class Strategy(OwnedModel):
     description = models.TextField(blank=True)
     enabled = models.BooleanField(default=True, help_text="Off: alerts are kept, nothing is sent.")
     mode = models.CharField(max_length=6, choices=Mode, default=Mode.MANUAL, help_text="Manual: an alert waits in the queue until you execute it. Automatic: it is sent by itself.")
+    dry_run = models.BooleanField(default=False, help_text="On: every alert is kept with what it would have done, rule by rule, and no order is made.")
     account = models.ForeignKey(BrokerAccount, on_delete=models.PROTECT, related_name="strategies", help_text="Where its orders go.")
     symbol = models.CharField(max_length=64, blank=True, help_text="The only symbol it trades, for example NSE:INFY. Empty: any. Another symbol waits in the queue.")
     timeframe = models.CharField(max_length=12, blank=True, help_text="Chart interval, for your own reference. Example: 15.")
