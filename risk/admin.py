@@ -5,7 +5,7 @@ from django.contrib import admin
 from django.db.models import Q
 
 from brokers.models import BrokerAccount
-from risk.models import Decision, RiskSettings, Scope, TradingState
+from risk.models import Decision, MarketHours, MarketSession, RiskSettings, Scope, TradingState
 from tvapp.admin_base import DeskAdmin, HistoryAdmin, OwnedAdmin, OwnedForm, ReadOnlyAdmin, ReadOnlyMixin, symbols_field, times_field
 from tvapp.owned import may_see_all
 
@@ -123,6 +123,34 @@ class TradingStateAdmin(ReadOnlyMixin, HistoryAdmin, DeskAdmin):
     def has_view_permission(self, request, obj=None):
         allowed = super().has_view_permission(request, obj)
         return allowed and (obj is None or may_see_all(request.user) or obj.scope == "GLOBAL" or obj.scope in _scopes(request.user))
+
+
+@admin.register(MarketHours)
+class MarketHoursAdmin(HistoryAdmin, DeskAdmin):
+    """The usual week of each exchange, and until when its holidays are entered."""
+
+    list_display = ["exchange", "days", "opens", "closes", "us_winter_closes", "always", "maintained_to", "amo_from", "amo_to"]
+    ordering = ["exchange"]
+
+
+@admin.register(MarketSession)
+class MarketSessionAdmin(HistoryAdmin, DeskAdmin):
+    """The calendar: days that differ from the week. What a person saves here, `loadcalendar` leaves alone."""
+
+    list_display = ["date", "weekday", "exchange", "kind", "opens", "closes", "name", "source"]
+    list_filter = ["exchange", "kind"]
+    date_hierarchy = "date"
+    ordering = ["-date", "exchange"]
+    search_fields = ["name"]
+    readonly_fields = ["source"]
+
+    @admin.display(description="weekday", ordering="date")
+    def weekday(self, row) -> str:
+        return f"{row.date:%A}"
+
+    def save_model(self, request, obj, form, change):
+        obj.source = request.user.get_username()
+        super().save_model(request, obj, form, change)
 
 
 def _scopes(user) -> set[str]:

@@ -22,10 +22,12 @@ def _quick(settings):
 def _empty_cache():
     from django.core.cache import cache
 
+    from trading.selectors import sessions
     from tvapp.models import DeskSettings
 
     cache.clear()
     DeskSettings.forget()
+    sessions.forget()
 
 
 @pytest.fixture(scope="session")

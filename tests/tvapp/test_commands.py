@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from io import StringIO
 from pathlib import Path
@@ -24,7 +24,7 @@ from django.db import OperationalError, connection
 
 from brokers.kitesim import instruments
 from brokers.models import BrokerAccount
-from risk.models import RiskLedger, TradingState
+from risk.models import MarketSession, RiskLedger, TradingState
 from tests import factories as make
 from trading.management.commands import sweep
 from trading.models import Alert, Order
@@ -91,7 +91,7 @@ def nobody_listens(settings):
 
 # ---------------------------------------------------------------------------- all of them (bench: in test_bench.py)
 TRIED = {
-    "bench", "brokerstream", "demo", "docs", "doctor", "kill", "kitesim", "loadinstruments", "prepare", "prune", "recoverorders",
+    "bench", "brokerstream", "demo", "docs", "doctor", "kill", "kitesim", "loadcalendar", "loadinstruments", "prepare", "prune", "recoverorders",
     "replayalert", "rotate_keys", "sweep", "syncorders", "syncpositions",
 }  # fmt: skip
 
@@ -113,6 +113,20 @@ def test_it_explains_itself(name, capsys):
 def test_it_refuses_an_option_it_does_not_know(name, db):
     with pytest.raises(CommandError):
         call_command(name, *(["1"] if name == "replayalert" else ["status"] if name == "kill" else []), "--nonsense")
+
+
+# ---------------------------------------------------------------------------- loadcalendar
+def test_loadcalendar_says_what_it_entered(db):
+    assert run("loadcalendar", "--year", "2026").endswith(" entries added, 0 brought up to date.")
+    assert set(MarketSession.objects.dates("date", "year")) == {date(2026, 1, 1)}
+    assert run("loadcalendar", "--year", "2026") == "Market calendar: 0 entries added, 0 brought up to date."
+
+
+@pytest.mark.parametrize("words", [["--file", "/nowhere.csv"], ["--to", "soon"]])
+def test_loadcalendar_refuses_in_one_line(db, words):
+    with pytest.raises(CommandError) as refused:
+        run("loadcalendar", *words)
+    assert "\n" not in str(refused.value)
 
 
 # ---------------------------------------------------------------------------- kill

@@ -236,6 +236,11 @@ def _exchanges(exchange: str, root: str = "") -> tuple[str, ...]:
     return tuple(dict.fromkeys((exchange, table.get(exchange, exchange))))
 
 
+def is_crypto(exchange: str) -> bool:
+    """Whether this is a venue that never closes."""
+    return exchange in _CRYPTO
+
+
 def _cash(exchange: str, symbol: str) -> SymbolQuery:
     if exchange in _CRYPTO:
         perpetual = symbol.endswith(".P")

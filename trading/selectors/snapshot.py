@@ -16,8 +16,8 @@ from brokers.models import Quote as QuoteRow
 from risk import types as risk
 from risk.models import RiskSettings, Scope, TradingMode
 from trading.domain import orderfsm
-from trading.models import Order, Position, Source, Strategy
-from trading.selectors import pricing
+from trading.models import AfterHours, Order, Position, Source, Strategy
+from trading.selectors import pricing, sessions
 from trading.selectors.stops import state_of
 from tvapp.models import DeskSettings
 
@@ -54,8 +54,15 @@ def _intent(order: Order, offer: pricing.Offer) -> risk.OrderIntent:
         account=order.account.name, strategy=order.strategy.name if order.strategy_id else "", symbol=order.tradingsymbol, exchange=order.exchange,
         product=order.product, side=order.side, order_type=offer.order_type.replace("_", "-"), quantity=order.quantity or Decimal(0),
         price=offer.price, trigger_price=offer.trigger_price, ref_price=order.ref_price, mode=order.mode, reduce_only=order.reduce_only,
-        received_at=order.received_at, fired_at=order.fired_at,
+        received_at=order.received_at, fired_at=order.fired_at, off_hours=_off_hours(order),
     )  # fmt: skip
+
+
+def _off_hours(order: Order) -> str:
+    """What becomes of it when its market is closed: what it is already, else what its strategy wants."""
+    if order.gtt or order.variety == "amo":
+        return AfterHours.GTT if order.gtt else AfterHours.AMO
+    return order.strategy.after_hours if order.strategy_id else AfterHours.OFF
 
 
 def _limit_rows(order: Order) -> list[RiskSettings]:
@@ -87,7 +94,8 @@ def _snapshot(order: Order, now: datetime, desk: DeskSettings) -> risk.Snapshot:
     ).exclude(pk=order.pk)
     return risk.Snapshot(
         now=now, environment=order.account.environment, instrument=_instrument(order, now), position=_position(order, others, now),
-        orders=_orders(others, now), funds=None, quote=_quote(order), counters=None, states=_states(order, now), sessions=None,
+        orders=_orders(others, now), funds=None, quote=_quote(order), counters=None, states=_states(order, now),
+        sessions=sessions.facts(order.exchange, now),
     )  # fmt: skip
 
 

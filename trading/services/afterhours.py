@@ -4,7 +4,9 @@ from brokers import registry
 from brokers.types import OPTIONS, Kind
 from trading.domain.orderfsm import State
 from trading.models import AfterHours, Order, OrderType, Product
+from trading.selectors import sessions
 from trading.services import orders
+from tvapp.lib import clock
 
 ACTOR = "desk"
 AMO = "amo"
@@ -55,6 +57,8 @@ def _no_amo(order: Order) -> str:
         return f"{order.account.get_broker_display()} takes no after-market orders."
     if order.iceberg_legs > 1:
         return "An iceberg cannot be an after-market order."
+    if not sessions.takes_amo(order.exchange, clock.now()):
+        return f"After-market orders of {order.exchange} are taken from {sessions.amo_window(order.exchange)}."
     if _index_option(order) and order.order_type == OrderType.MARKET and not order.max_slippage_pct:
         return "An index option is not taken as a market order after hours; a limit price or a slippage limit would let it pass."
     return ""

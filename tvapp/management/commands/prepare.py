@@ -44,6 +44,7 @@ class Command(BaseCommand):
             _roles()
             password = _people()
             _schedules()
+            _calendar()
             _brokers()
         if password:
             self.stdout.write(f"First admin: {_username()} / {password}")
@@ -185,6 +186,13 @@ def _schedules() -> None:
         elif any(getattr(rows[0], field) != value for field, value in wanted.items()):
             model.objects.filter(pk=rows[0].pk).update(**wanted)
         model.objects.filter(pk__in=[row.pk for row in rows[1:]]).delete()
+
+
+def _calendar() -> None:
+    """Hours and holidays of the exchanges; a list that came with a new version is taken up."""
+    from risk import holidays
+
+    holidays.load()
 
 
 def _brokers() -> None:
