@@ -78,8 +78,8 @@ class Code(StrEnum):
         "", "it is not known whether {scope} is switched on",
     )
     LIVE_NOT_ALLOWED = (
-        "LIVE_NOT_ALLOWED", RISK, "Live permission", REJECTS, "this installation does not allow live orders",
-        "Set TVAPP_ALLOW_LIVE=1 in the environment and restart, if real orders are really wanted here.",
+        "LIVE_NOT_ALLOWED", RISK, "Live permission", REJECTS, "live orders are not allowed: {actual}",
+        "If real orders are wanted here: set TVAPP_ALLOW_LIVE=1 in the environment and restart, or take the desk off paper only in its settings.",
         "", "it is not known whether this installation allows live orders",
     )
     LIVE_NOT_ARMED = (
@@ -131,6 +131,25 @@ class Code(StrEnum):
         "Let the alert carry its price, or connect an account with quotes.",
         "{actual}",
     )
+    SESSION_CLOSED = (
+        "SESSION_CLOSED", RISK, "Market session", "rejects, holds or warns", "{actual}",
+        "Send it in the session. session_policy says what becomes of orders on a closed market; an off-hours policy sends them as AMO or GTT.",
+        "{rule}={limit} ({scope})",
+    )
+    SESSION_CALENDAR_MISSING = (
+        "SESSION_CALENDAR_MISSING", RISK, "Market calendar", "rejects; warns on paper",
+        "the calendar of {limit} does not say whether it trades today",
+        "Load or complete the calendar of the exchange; without it a live order counts as sent on a closed market.",
+    )
+    SESSION_NO_TRADE_WINDOW = (
+        "SESSION_NO_TRADE_WINDOW", RISK, "Hours without entries", "rejects or holds; exits pass",
+        "it is {actual}, nothing is opened from {limit} ({scope})",
+        "Wait for the end of the window, or change no_trade_windows. A window with DEFER holds orders to its end.",
+    )
+    SESSION_ENTRY_CUTOFF = (
+        "SESSION_ENTRY_CUTOFF", RISK, "Last time for entries", REJECTS, "it is {actual}, nothing is opened with this product after {limit} ({scope})",
+        "Send it in the next session, or change entry_cutoff. Exits pass.",
+    )
     SYMBOL_DENIED = (
         "SYMBOL_DENIED", RISK, "Deny list", REJECTS, "{actual} is on {rule} ({scope})",
         "Take it off the list if it may be traded after all. Exits pass.",
@@ -146,6 +165,16 @@ class Code(StrEnum):
     SIGNAL_IN_FUTURE = (
         "SIGNAL_IN_FUTURE", RISK, "Alert time", REJECTS, "the alert's time lies {actual} ahead of the clock, {limit} are tolerated",
         "Check this machine's clock and the time the alert sends.",
+    )
+    SIGNAL_OUT_OF_ORDER = (
+        "SIGNAL_OUT_OF_ORDER", RISK, "Alert's place", "holds; warns in manual mode", "the alert of {actual} comes after one of {limit} was acted on",
+        "Compare the position with the chart before you execute it: a newer alert of this strategy and symbol went out already.",
+        "", "it is not known which alert of this strategy and symbol was acted on last",
+    )
+    PRICE_OUT_OF_COLLAR = (
+        "PRICE_OUT_OF_COLLAR", RISK, "Price collar", "rejects; may warn without a quote", "{rule}={limit} ({scope})",
+        "Check the price and the symbol. Without quotes collar_without_quote decides; WARN lets such orders pass unchecked.",
+        "the price is {actual} % off the market price", "there is no market price to hold the price against",
     )
     EXIT_NOTHING_OPEN = (
         "EXIT_NOTHING_OPEN", RISK, "Something to close", REJECTS, "nothing is open that this order could close",
@@ -179,6 +208,72 @@ class Code(StrEnum):
         "Resolve the order under Needs review; until then only exits pass.",
         "", "the orders of this symbol are not known",
     )
+    POSITION_DRIFT = (
+        "POSITION_DRIFT", RISK, "Position agrees", "rejects; exits pass within the broker's quantity",
+        "the broker's position is {limit}, the one here {actual}",
+        "Find the order that is missing on one side; entries go on when both agree again.",
+    )
+    COUNT_OPEN_POSITIONS = (
+        "COUNT_OPEN_POSITIONS", RISK, "Open positions", REJECTS, "{rule}={limit} ({scope})",
+        "Close a position, or raise the limit. Adding to a symbol that is open is free.",
+        "this would be number {actual}", "it is not known how many positions are open ({scope})",
+    )
+    COUNT_OPEN_ORDERS = (
+        "COUNT_OPEN_ORDERS", RISK, "Open orders", REJECTS, "{rule}={limit} ({scope})",
+        "Cancel orders that rest, or raise the limit. Orders with an unknown outcome count until they are resolved.",
+        "this would be number {actual}", "it is not known how many orders are open ({scope})",
+    )
+    RATE_MINUTE = (
+        "RATE_MINUTE", RISK, "Orders a minute", "rejects, then only exits pass", "{rule}={limit} ({scope})",
+        "Look for an alert that loops, then release the stop on the risk page.",
+        "this would be order {actual} within 60 s", "it is not known how many orders went out in the last minute ({scope})",
+    )
+    RATE_DAY = (
+        "RATE_DAY", RISK, "Orders a day", "rejects, then only exits pass", "{rule}={limit} ({scope})",
+        "Wait for the next trading day, or raise the limit and release the stop on the risk page.",
+        "this would be order {actual} of the day", "it is not known how many orders went out today ({scope})",
+    )
+    RATE_SYMBOL_DAY = (
+        "RATE_SYMBOL_DAY", RISK, "Entries into one symbol", REJECTS, "{rule}={limit} ({scope})",
+        "Wait for the next trading day, or raise the limit. Exits pass.",
+        "this would be entry {actual} of the day in this symbol", "it is not known how often this symbol was entered today ({scope})",
+    )
+    RATE_MIN_BARS = (
+        "RATE_MIN_BARS", RISK, "Bars between entries", REJECTS, "{rule}={limit} ({scope})",
+        "Wait for the next signal, or lower the limit. It needs the strategy's timeframe.",
+        "{actual} have passed since the last entry", "it is not known how many bars ago the last entry was ({scope})",
+    )
+    RATE_COOLDOWN = (
+        "RATE_COOLDOWN", RISK, "Pause after a trade", REJECTS, "{rule} asks for {limit} ({scope})",
+        "Wait until the time has passed, or shorten it. Exits pass.",
+        "{actual} have passed", "it is not known when the last trade ended ({scope})",
+    )
+    RATE_LOSS_STREAK = (
+        "RATE_LOSS_STREAK", RISK, "Losses in a row", REJECTS, "{rule}={limit} ({scope})",
+        "Wait for the next trading day, or raise the limit. Exits pass.",
+        "losing trades in a row: {actual}", "the last trades of {scope} are not known",
+    )
+    RATE_REPEATED = (
+        "RATE_REPEATED", RISK, "Same order again", "rejects, then only exits pass", "{rule}={limit} ({scope})",
+        "Look for an alert that fires on every tick, then release the stop on the risk page.",
+        "this would be the same order {actual} times within 60 s", "it is not known which orders went out in the last minute ({scope})",
+    )
+    LOSS_DAILY = (
+        "LOSS_DAILY", RISK, "Loss of the day", "rejects, then only exits pass; warns before", "{rule}={limit} ({scope})",
+        "No entry passes until the next trading day, even if the result recovers. Exits pass.",
+        "the day stands at a loss of {actual}", "the day's result is not known ({scope})",
+    )
+    LOSS_DATA_STALE = (
+        "LOSS_DATA_STALE", RISK, "Data for the day's loss", REJECTS,
+        "positions without a fresh price: {actual}, so the day's loss cannot be held against {limit} ({scope})",
+        "Wait for the next reading of the account; if it does not come, look at the brokers page. Exits pass.",
+        "", "the day's result is not known, so it cannot be held against {rule}={limit} ({scope})",
+    )
+    LOSS_DRAWDOWN = (
+        "LOSS_DRAWDOWN", RISK, "Fall from the best equity", CUTS, "equity is {actual} % below its best, {rule}={limit} ({scope})",
+        "From half of the limit on an entry may have half its size: rows set to CLAMP cut it, others refuse it. From all of it on only exits pass.",
+        "", "it is not known how far equity is below its best ({scope})",
+    )
     QTY_LOT = (
         "QTY_LOT", RISK, "Lot", CUTS, "the lot is {limit}",
         "Order a multiple of the lot.",
@@ -194,10 +289,40 @@ class Code(StrEnum):
         "Order less, raise the limit, or set the row to CLAMP so that orders are cut instead.",
         "order quantity {actual}",
     )
+    LOTS_ORDER = (
+        "LOTS_ORDER", RISK, "Lots of an order", CUTS, "{rule}={limit} ({scope})",
+        "Order fewer lots, raise the limit, or set the row to CLAMP so that orders are cut instead.",
+        "the order has {actual} lots",
+    )
+    LOTS_DAY = (
+        "LOTS_DAY", RISK, "Lots of the day", CUTS, "{rule}={limit} ({scope})",
+        "Wait for the next trading day, or raise the limit. Exits pass.",
+        "the day would have {actual} lots", "it is not known how many lots were opened today ({scope})",
+    )
     VALUE_MAX = (
         "VALUE_MAX", RISK, "Order value", CUTS, "{rule}={limit} ({scope})",
         "Order less, raise the limit, or set the row to CLAMP so that orders are cut instead.",
         "order value {actual}",
+    )
+    EXPOSURE_SYMBOL = (
+        "EXPOSURE_SYMBOL", RISK, "Exposure in the symbol", CUTS, "{rule}={limit} ({scope})",
+        "Order less, close or cancel some of it, or raise the limit. Orders that rest count as if they were filled.",
+        "the exposure in this symbol would be {actual}", "the exposure in this symbol is not known ({scope})",
+    )
+    EXPOSURE_GROSS = (
+        "EXPOSURE_GROSS", RISK, "Exposure of all symbols", "cuts or rejects; warns before", "{rule}={limit} ({scope})",
+        "Order less, close or cancel something, or raise the limit. Bought and sold count alike.",
+        "the exposure of all symbols would be {actual}", "the exposure of all symbols is not known ({scope})",
+    )
+    MARGIN_INSUFFICIENT = (
+        "MARGIN_INSUFFICIENT", RISK, "Funds", CUTS, "usable funds are {limit} ({rule}, {scope})",
+        "Order less, bring in funds, or close something first.",
+        "the order needs {actual}",
+    )
+    MARGIN_UNKNOWN = (
+        "MARGIN_UNKNOWN", RISK, "Funds known", "rejects; warns on paper", "{actual}",
+        "Wait for the next reading of the account; if it does not come, look at the brokers page. Exits pass.",
+        "", "what this order needs is not known",
     )
     QTY_FREEZE = (
         "QTY_FREEZE", RISK, "Freeze quantity", "rejects; an exit waits for a person", "ten slices of this contract hold {limit}",
@@ -261,6 +386,11 @@ class Code(StrEnum):
     REPLAYED = (
         "REPLAYED", ROUTE, "Taken up again", WAITS, "the alert was taken up again by hand",
         "Check the price, then execute or cancel the order.",
+    )
+
+    DRY_RUN = (
+        "DRY_RUN", ROUTE, "Dry run", ENDS, "a dry run: what would have happened is kept with the alert, no order was made",
+        "Nothing. To make orders, take dry_run out of the alert and switch the strategy's dry run off.",
     )
 
     POISON = (

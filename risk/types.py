@@ -74,6 +74,7 @@ class OrderIntent:
     received_at: datetime = field(kw_only=True)
     fired_at: datetime | None = field(default=None, kw_only=True)
     off_hours: str = field(default="OFF", kw_only=True)  # OFF, AMO or GTT: what becomes of it when the market is closed
+    asked: D | None = field(default=None, kw_only=True)  # quantity before the gate cut it, where `quantity` is what was left; None: `quantity`
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +213,7 @@ class ScopeFacts:
     symbol_trades_day: int | None = 0
     lots_day: D | None = ZERO  # of derivatives, opened or reserved today
     bars_since_entry: D | None = None  # of the strategy's timeframe, since its last entry in this symbol; None: no entry, or no timeframe
+    bars_known: bool = True  # False: there was an entry, but nothing says how many bars ago
     closed_s_ago: D | None = None  # since the last trade of the scope was closed; None: none today
     loss_s_ago: D | None = None  # since the last one closed at a loss
     loss_streak: int | None = 0  # losing trades in a row, today
@@ -339,6 +341,12 @@ class Case:
     def quantity(self) -> D:
         """The quantity judged: a reduce-only order never asks for more than can be closed."""
         return min(self.requested, self.closable) if self.intent.reduce_only else self.requested
+
+    @property
+    def asked(self) -> D:
+        """The quantity before any cut, so that a rule that halves does not halve its own half again."""
+        quantity = positive(self.intent.quantity) or ZERO
+        return max(positive(self.intent.asked) or ZERO, quantity)
 
     @property
     def reduce(self) -> D:

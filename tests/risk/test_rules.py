@@ -675,6 +675,11 @@ def test_it_takes_whole_lots_of_the_freeze_quantity_only():
     assert verdict("freeze_quantity", intent, instrument=replace(NIFTY, freeze=D(1799)))[0] == "REJECT"
 
 
+@pytest.mark.parametrize(("quantity", "expected"), [(10**6, "PASS"), (10**6 + 1, "REJECT")])
+def test_it_slices_shares_without_a_freeze_quantity_by_100000(quantity, expected):
+    assert verdict("freeze_quantity", order("BUY", quantity, 1), instrument=replace(INFY, freeze=None))[0] == expected
+
+
 def test_it_leaves_the_freeze_quantity_out_where_none_is_known():
-    assert verdict("freeze_quantity", BUY, instrument=replace(INFY, freeze=None)) == ("SKIP", "QTY_FREEZE")
+    assert verdict("freeze_quantity", BUY, on=desk("PAPER"), instrument=replace(NIFTY, freeze=None)) == ("SKIP", "QTY_FREEZE")
     assert judge(order("SELL", 11 * 100000, 100), position=long(11 * 100000), instrument=INFY).code == "QTY_FREEZE"
