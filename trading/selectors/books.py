@@ -86,13 +86,22 @@ def positions(user) -> list[Row]:
     accounts = {account.pk: account for account in BrokerAccount.objects.for_user(user)}
     ours = _ours(accounts)
     theirs = {_key(row): row for row in BrokerPosition.objects.filter(account__in=accounts)}
-    known = _instruments((key[1], key[2]) for key in {*ours, *theirs})
-    rows = [_row(accounts[key[0]], key, ours.get(key, []), theirs.get(key), known.get((key[1], key[2]))) for key in {*ours, *theirs}]
+    known, shares = _instruments((key[1], key[2]) for key in {*ours, *theirs}), _shares(accounts)
+    rows = [
+        _row(accounts[key[0]], key, ours.get(key, []), theirs.get(key), known.get((key[1], key[2])), shares.get(key, ZERO))
+        for key in {*ours, *theirs}
+    ]
     return sorted(rows, key=lambda r: (not r.quantity, r.account.name, r.tradingsymbol, r.product))
 
 
 def _key(row: BrokerPosition) -> Key:
     return row.account_id, row.exchange, row.tradingsymbol, row.product
+
+
+def _shares(accounts) -> dict[Key, Decimal]:
+    """Shares in the depository, where delivery goes to on the second day."""
+    rows = BrokerHolding.objects.filter(account__in=accounts)
+    return {(row.account_id, row.exchange, row.tradingsymbol, "CNC"): row.quantity + row.t1_quantity for row in rows}
 
 
 def _ours(accounts) -> dict[Key, list[Position]]:
@@ -110,13 +119,16 @@ def _instruments(keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Instr
     return {key: row for row in rows if (key := (row.exchange, row.tradingsymbol)) in wanted}
 
 
-def _row(account: BrokerAccount, key: Key, mine: list[Position], there: BrokerPosition | None, instrument: Instrument | None) -> Row:
+def _row(
+    account: BrokerAccount, key: Key, mine: list[Position], there: BrokerPosition | None, instrument: Instrument | None, shares: Decimal
+) -> Row:
     remote = account.broker != BrokerName.PAPER
     net = sum((p.quantity for p in mine), ZERO)
     value = sum((p.quantity * p.average for p in mine), ZERO)
     own_average = value / net if net else None
     ltp, ltp_at = _price(instrument, there.ltp if there else None, there.at if there else None)
-    quantity = (there.net_qty if there else ZERO) if remote else net
+    shown = there.net_qty if there else ZERO
+    quantity = shown + min(shares, max(net - shown, ZERO)) if remote else net  # of the shares only those that were bought here
     average = (there.average if there and there.average is not None else own_average) if quantity else None
     many = there.multiplier if there else instrument.multiplier if instrument else Decimal(1)
     open_result = (ltp - average) * quantity * many if ltp is not None and average is not None else (ZERO if not quantity else None)

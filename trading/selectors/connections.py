@@ -10,6 +10,7 @@ from brokers.models import AccountState, BrokerAccount, BrokerName, BrokerSessio
 from brokers.session import is_connected
 from trading.domain.orderfsm import State
 from trading.models import Order
+from trading.selectors import drift
 from tvapp.lib import clock
 
 SOON_S = 3600
@@ -43,6 +44,7 @@ class Card:
     sync: SyncState | None
     rates: Sequence[tuple[str, int, int]]
     postback_url: str
+    differences: Sequence[drift.Shown] = ()
 
     @property
     def is_zerodha(self) -> bool:
@@ -110,7 +112,7 @@ def card(account: BrokerAccount) -> Card:
         busy=bool(row and row.state in BUSY) or (real and account.state == AccountState.RECOVERING),
         held=Order.objects.filter(account=account, status=State.HELD).count(),
         books=[(word, getattr(sync, name)) for name, word in BOOKS if sync and getattr(sync, name)], sync=sync,
-        rates=_rates(account) if real else [],
+        rates=_rates(account) if real else [], differences=[drift.show(d) for d in drift.of_account(account)] if real else [],
         postback_url=f"{settings.BASE_URL.rstrip('/')}/postback/zerodha/{account.postback_token}" if real else "",
     )  # fmt: skip
 

@@ -100,6 +100,10 @@ def of_user(user) -> QuerySet[Drift]:
     return standing().for_user(user).select_related("account").order_by("since")
 
 
+def of_account(account) -> QuerySet[Drift]:
+    return standing().filter(account=account).select_related("account").order_by("since")
+
+
 def shown(user) -> list[Shown]:
     return [show(row) for row in of_user(user)]
 

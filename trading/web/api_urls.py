@@ -26,6 +26,8 @@ ROUTES = [
     ("api/orders/<int:pk>/map", api.OrderMap),
     ("api/orders/<int:pk>/resolve", books_api.OrderResolve),
     ("api/positions", books_api.Positions),
+    ("api/positions/drifts", books_api.Differences),
+    ("api/positions/drifts/<int:pk>/adopt", books_api.Adopt),
     ("api/holdings", books_api.Holdings),
     ("api/trades", books_api.Trades),
     ("api/brokers/accounts/<int:pk>/sync", books_api.AccountSync),

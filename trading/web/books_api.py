@@ -7,9 +7,10 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from brokers.models import BrokerAccount
-from trading.models import Fill
+from trading.models import Drift, Fill
 from trading.selectors import books as read
-from trading.services import polling, resolve
+from trading.selectors import drift as drifts
+from trading.services import drift, polling, resolve
 from trading.web import api
 from trading.web.serializers import Number, OrderSerializer, StrictMixin
 from tvapp.lib.money import plain
@@ -69,6 +70,41 @@ def _holding(row: read.HoldingRow) -> dict[str, object]:
         "account_id": row.account.pk, "symbol": f"{there.exchange}:{there.tradingsymbol}", "ltp_at": row.ltp_at, "at": there.at,
         **{name: plain(value) for name, value in numbers.items()},
     }  # fmt: skip
+
+
+class AdoptSerializer(StrictMixin, serializers.Serializer):
+    """`ours` and `theirs` as they were shown; `strategy_id` where several strategies could be the one that was closed."""
+
+    ours = serializers.DecimalField(max_digits=22, decimal_places=8, required=False)
+    theirs = serializers.DecimalField(max_digits=22, decimal_places=8, required=False)
+    strategy_id = serializers.IntegerField(required=False)
+
+
+def _difference(one: drifts.Shown) -> dict[str, object]:
+    row = one.row
+    return {
+        "id": row.pk, "account_id": row.account_id, "symbol": f"{row.exchange}:{row.tradingsymbol}", "product": row.product,
+        "ours": plain(row.ours), "theirs": plain(row.theirs), "since": row.since, "read_at": row.read_at, "text": one.text,
+        "strategies": [{"id": pk, "name": name} for pk, name in one.choices.items()], "settled_at": row.settled_at, "settled_by": row.settled_by,
+    }  # fmt: skip
+
+
+class Differences(APIView):
+    @extend_schema(responses={200: {"type": "object"}}, summary="Positions in which the broker and the desk disagree")
+    def get(self, request: Request) -> Response:
+        return Response({"results": [_difference(one) for one in drifts.shown(request.user)], "next": None})
+
+
+class Adopt(APIView):
+    throttle_classes = api._ACTION_THROTTLES
+
+    @extend_schema(request=AdoptSerializer, responses={200: {"type": "object"}}, summary="Take over the broker's figure of a position")
+    def post(self, request: Request, pk: int) -> Response:
+        api.trader(request)
+        row = api.own(Drift, request.user, pk)
+        form = AdoptSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        return Response(_difference(drifts.show(drift.adopt(row, actor=api.actor_of(request), **form.validated_data))))
 
 
 class Positions(APIView):

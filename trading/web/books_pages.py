@@ -2,14 +2,17 @@
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from trading.models import Order
+from trading.models import Drift, Order
 from trading.selectors import books as read
-from trading.services import polling, resolve
+from trading.selectors import drift as drifts
+from trading.services import drift, polling, resolve
 from trading.web import actions, views
+from trading.web.forms import AdoptForm
 from tvapp.lib.errors import AppError
+from tvapp.people.roles import may_trade
 
 BACK = {"orders": "desk:orders", "positions": "desk:positions", "holdings": "desk:holdings", "brokers": "desk:brokers"}
 _SAID = {
@@ -22,7 +25,24 @@ _SAID = {
 @require_safe
 def positions_page(request: HttpRequest) -> HttpResponse:
     rows = read.positions(request.user)
-    return render(request, "trading/positions.html", {"rows": rows, "drifts": sum(row.drift for row in rows)})
+    context = {"rows": rows, "drifts": sum(row.drift for row in rows), "differences": drifts.shown(request.user)}
+    return render(request, "trading/positions.html", context | {"may_act": may_trade(request.user)})
+
+
+@require_POST
+def adopt(request: HttpRequest, pk: int) -> HttpResponse:
+    """Takes over the broker's figure of one position, as the page showed it."""
+    actions.acting(request)
+    row = get_object_or_404(Drift.objects.for_user(request.user), pk=pk)
+    form = AdoptForm(request.POST)
+    try:
+        if not form.is_valid():
+            raise AppError("INVALID_VALUE", "The form could not be read. Reload the page and look at the position again.")
+        drift.adopt(row, actor=actions.actor_of(request), **form.cleaned_data)
+        messages.success(request, f"{row.tradingsymbol}: the desk counts what the broker holds from here on.")
+    except AppError as refused:
+        messages.error(request, f"{refused.message} ({request.correlation_id})")
+    return redirect("desk:positions")
 
 
 @require_safe

@@ -41,6 +41,14 @@ def _rows(label: str, empty: str, model) -> forms.ModelChoiceField:
     return forms.ModelChoiceField(model.objects.none(), required=False, label=label, empty_label=empty, widget=widget)
 
 
+class AdoptForm(forms.Form):
+    """What the person saw of a difference, and which strategy was closed where they had to choose."""
+
+    ours = forms.DecimalField(max_digits=22, decimal_places=8)
+    theirs = forms.DecimalField(max_digits=22, decimal_places=8)
+    strategy_id = forms.IntegerField(required=False)
+
+
 class FilterForm(forms.Form):
     """A GET form whose bad values count as not given: a filter must never be an error page."""
 

@@ -23,6 +23,7 @@ urlpatterns = [
     path("orders/<int:pk>/map", mapping.map_symbol, name="map"),
     path("orders/<int:pk>/settle", books_pages.settle, name="settle"),
     path("positions", books_pages.positions_page, name="positions"),
+    path("positions/drifts/<int:pk>/adopt", books_pages.adopt, name="adopt"),
     path("holdings", books_pages.holdings_page, name="holdings"),
     path("sync", books_pages.sync_now, name="sync"),
     path("alerts", views.alerts_page, name="alerts"),

@@ -9,7 +9,7 @@ from django_q.models import OrmQ
 from brokers.models import BrokerAccount, BrokerHolding, BrokerPosition, Instrument, Quote, SyncState
 from tests import factories as make
 from tests.tvapp.people import browser, person
-from trading.models import Order, OrderAttempt
+from trading.models import Order, OrderAttempt, Position
 from trading.services import health
 from tvapp.lib import clock
 from tvapp.people import roles
@@ -84,6 +84,49 @@ def test_it_lists_trades_newest_first(client, desk):
 def test_it_shows_nobody_elses_books(held):
     other = browser(person("other", roles.TRADER))
     assert [other.get(f"/api/{name}").json()["results"] for name in ("positions", "holdings", "trades")] == [[], [], []]
+
+
+# ---------------------------------------------------------------------------- positions that differ
+@pytest.fixture
+def gone(desk, kite):
+    """10 INFY of a strategy, 3 of them left at the broker, as two reads said."""
+    make.PositionFactory(strategy=desk.auto, account=kite, quantity=D(10), average=D(1500))
+    BrokerPosition.objects.create(account=kite, exchange="NSE", tradingsymbol="INFY", product="MIS", net_qty=D(3), sell_avg=D(1510), at=clock.now())
+    SyncState.objects.create(account=kite, positions_at=clock.now())
+    return make.DriftFactory(account=kite, owner=desk.owner, theirs=D(3))
+
+
+def test_it_says_both_numbers_and_takes_over_the_brokers(client, gone):
+    for page in ("/positions", "/brokers"):
+        assert "Zerodha holds 3 INFY (MIS), the desk counts 10 (auto 10)." in client.get(page).content.decode()
+    (row,) = client.get("/api/positions/drifts").json()["results"]
+    assert (row["id"], row["ours"], row["theirs"], row["strategies"]) == (gone.pk, "10", "3", [])
+    page = client.post(f"/positions/drifts/{gone.pk}/adopt", {"ours": "10", "theirs": "3"}, follow=True).content.decode()
+    assert "counts what the broker holds" in page and "the desk counts 10" not in page
+    position = Position.objects.get()
+    assert (position.quantity, position.realised) == (3, 70)
+    assert client.post(f"/api/positions/drifts/{gone.pk}/adopt", {}, content_type="application/json").json()["code"] == "DRIFT_SETTLED"
+
+
+def test_it_asks_again_when_the_figures_changed(client, gone):
+    answer = client.post(f"/api/positions/drifts/{gone.pk}/adopt", {"ours": "10", "theirs": "4"}, content_type="application/json")
+    assert (answer.status_code, answer.json()["code"], Position.objects.get().quantity) == (409, "DRIFT_CHANGED", 10)
+
+
+def test_it_lets_the_person_say_which_strategy_was_closed(client, desk, kite, gone):
+    make.PositionFactory(strategy=desk.manual, account=kite, quantity=D(8), average=D(1500))
+    gone.ours = gone.booked = D(18)
+    gone.save()
+    assert "manual was closed" in client.get("/positions").content.decode()
+    client.post(f"/positions/drifts/{gone.pk}/adopt", {"ours": "18", "theirs": "3", "strategy_id": desk.manual.pk})
+    assert dict(Position.objects.values_list("strategy__name", "quantity")) == {"manual": 0, "auto": 3}
+
+
+def test_it_counts_delivered_shares_for_what_was_bought_here(client, desk, kite):
+    make.PositionFactory(strategy=desk.auto, account=kite, product="CNC", quantity=D(10), average=D(1500))
+    BrokerHolding.objects.create(account=kite, exchange="NSE", tradingsymbol="INFY", quantity=D(110), average=D(1500), at=clock.now())
+    (row,) = client.get("/api/positions").json()["results"]
+    assert (row["quantity"], row["drift"]) == ("10", False)
 
 
 # ---------------------------------------------------------------------------- sync now
