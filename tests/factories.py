@@ -38,6 +38,8 @@ from trading.models import (
     Position,
     PositionDay,
     Signal,
+    SquareOff,
+    SquareOffLeg,
     Strategy,
     SystemEvent,
     TvSymbolOverride,
@@ -388,6 +390,31 @@ class DriftFactory(DjangoModelFactory):
     ours = Decimal(10)
     booked = Decimal(10)
     confirmed_at = factory.LazyFunction(clock.now)
+
+
+class SquareOffFactory(DjangoModelFactory):
+    class Meta:
+        model = SquareOff
+
+    account = factory.SubFactory(BrokerAccountFactory)
+    owner = factory.SelfAttribute("account.owner")
+    reason = "a person asked for it"
+    actor = "asha"
+    correlation_id = factory.LazyFunction(ids.correlation_id)
+
+
+class SquareOffLegFactory(DjangoModelFactory):
+    class Meta:
+        model = SquareOffLeg
+
+    square_off = factory.SubFactory(SquareOffFactory)
+    account = factory.SelfAttribute("square_off.account")
+    exchange = "NSE"
+    tradingsymbol = "INFY"
+    product = "MIS"
+    no = 1
+    round = 1
+    net = closing = Decimal(10)
 
 
 class CorrectionFactory(DjangoModelFactory):
