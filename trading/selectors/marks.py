@@ -46,12 +46,17 @@ class Spot(NamedTuple):
     ltp: Decimal | None
     source: str | None
     at: datetime | None
+    close: Decimal | None  # of the day before that price
 
 
 SPOT = (
     "account_id", "instrument_id", "account__environment", "account__broker", "account__quote_source", "instrument__exchange",
     "instrument__tradingsymbol", "instrument__multiplier", "instrument__quote__ltp", "instrument__quote__source", "instrument__quote__at",
+    "instrument__quote__close",
 )  # fmt: skip
+
+
+OWN = ("strategy_id", "product", "quantity", "average", "realised", "id")
 
 
 class Held(NamedTuple):
@@ -64,6 +69,7 @@ class Held(NamedTuple):
     average: Decimal
     realised: Decimal
     mark: Mark | None
+    id: int = 0  # of the position
 
     @property
     def value(self) -> Decimal | None:
@@ -130,10 +136,10 @@ def positions(simulated: bool) -> QuerySet[Position]:
 
 def held(prices: Prices) -> list[Held]:
     """Everything the book holds, in every account and strategy of it."""
-    return [_held(prices, row) for row in positions(prices.simulated).values_list(*SPOT, "strategy_id", "product", "quantity", "average", "realised")]
+    return [_held(prices, row) for row in positions(prices.simulated).values_list(*SPOT, *OWN)]
 
 
 def _held(prices: Prices, row: Iterable) -> Held:
-    *columns, strategy, product, quantity, average, realised = row
+    *columns, strategy, product, quantity, average, realised, pk = row
     spot = Spot(*columns)
-    return Held(spot, strategy, product, quantity, average, realised, prices.mark(spot, average))
+    return Held(spot, strategy, product, quantity, average, realised, prices.mark(spot, average), pk)

@@ -14,7 +14,7 @@ from brokers.types import OrderKey, OrderReport, Status
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Fill, Level, Order, OrderType, Pending
-from trading.services import brackets, orders, positions, refusals, sysevents
+from trading.services import brackets, charges, orders, positions, refusals, sysevents
 from tvapp.lib import clock, crash
 from tvapp.lib.money import plain, rupees
 
@@ -145,11 +145,13 @@ def _store_fill(order: Order, fill: BrokerFill) -> bool:
     }
     if Fill.objects.filter(**key).exists():
         return False
-    row = Fill.objects.create(
+    row = Fill(
         **key, order=order, owner_id=order.owner_id, strategy_id=order.strategy_id, instrument=order.instrument, product=order.product,
         side=order.side, quantity=fill.quantity, price=fill.price, at=fill.at, simulated=order.simulated, priced_by=fill.priced_by,
     )  # fmt: skip
+    charges.book(row)
     positions.apply(row)
+    row.save(force_insert=True)
     return True
 
 
