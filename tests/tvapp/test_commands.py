@@ -91,7 +91,7 @@ def nobody_listens(settings):
 
 # ---------------------------------------------------------------------------- all of them (bench: in test_bench.py)
 TRIED = {
-    "bench", "brokerstream", "demo", "docs", "doctor", "kill", "kitesim", "loadcalendar", "loadinstruments", "prepare", "prune", "recoverorders",
+    "bench", "brokerstream", "demo", "docs", "doctor", "exportsettings", "importsettings", "kill", "kitesim", "loadcalendar", "loadinstruments", "prepare", "prune", "recoverorders",
     "replayalert", "rotate_keys", "sweep", "syncorders", "syncpositions",
 }  # fmt: skip
 
@@ -127,6 +127,27 @@ def test_loadcalendar_refuses_in_one_line(db, words):
     with pytest.raises(CommandError) as refused:
         run("loadcalendar", *words)
     assert "\n" not in str(refused.value)
+
+
+# ---------------------------------------------------------------------------- exportsettings, importsettings
+def test_settings_go_out_and_come_back(desk, tmp_path):
+    file = tmp_path / "settings.json"
+    assert "All settings are in" in run("exportsettings", str(file)) and json.loads(run("exportsettings"))["version"] == 1
+    desk.auto.description = "changed"
+    desk.auto.save()
+    assert run("importsettings", str(file)).endswith("Nothing was written; add --apply to do it.")
+    assert run("importsettings", str(file), "--apply").endswith("1 row made or changed. No strategy is armed any more.")
+    assert run("importsettings", str(file)) == "Everything is as the file says; nothing to change."
+
+
+def test_settings_refuse_in_one_line(db, tmp_path):
+    (tmp_path / "bad.json").write_text("{")
+    (tmp_path / "other.json").write_text("{}")
+    words = [("importsettings", str(tmp_path / name)) for name in ("none.json", "bad.json", "other.json")] + [("exportsettings", "/nowhere/at/all")]
+    for command in words:
+        with pytest.raises(CommandError) as refused:
+            run(*command)
+        assert "\n" not in str(refused.value)
 
 
 # ---------------------------------------------------------------------------- kill

@@ -61,7 +61,7 @@ class StrategyAdmin(HistoryAdmin, OwnedAdmin):
         (
             "What happens with an alert",
             {
-                "fields": ["mode", "account", "symbol", "default_exchange", "timeframe"],
+                "fields": ["mode", "dry_run", "account", "symbol", "default_exchange", "timeframe"],
                 "description": "Whatever is set here, every order meets the risk check right before it is sent, in both modes alike.",
             },
         ),

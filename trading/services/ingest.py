@@ -20,7 +20,7 @@ from trading.domain import alertjson, dedupe, dialects
 from trading.domain import signal as signals
 from trading.domain.signal import Signal as Parsed
 from trading.models import Alert, Level, Order, Outcome, Signal, Strategy
-from trading.services import route, sysevents
+from trading.services import dryrun, route, sysevents
 from tvapp.lib import clock, crash
 from tvapp.lib.errors import AppError
 from tvapp.models import DeskSettings
@@ -208,6 +208,8 @@ def default_account() -> BrokerAccount:
 # --------------------------------------------------------------------------- store
 def _store(delivery: Delivery) -> Answer:
     """The one transaction. A conflict on a signal's key means a repeat: the stored answer is given again."""
+    if _dry(delivery) and not _ignored(delivery):
+        return _kept_dry(delivery)
     with transaction.atomic():
         repeat = _recent_body(delivery)
         if repeat is None:
@@ -226,16 +228,60 @@ def _store(delivery: Delivery) -> Answer:
     return answer
 
 
+def _dry(delivery: Delivery) -> bool:
+    """The sender or the strategy wants to see only. It is never the key of a repeat: the real alert with the same key is still to come."""
+    return delivery.body.get("dry_run") in (True, "true", "1", 1) or bool(delivery.strategy and delivery.strategy.dry_run)
+
+
+def _kept_dry(delivery: Delivery) -> Answer:
+    """The alert with everything it would have done; no signal, no order, no bell."""
+    with transaction.atomic():
+        alert = _alert(delivery, Outcome.IGNORED, "DRY_RUN")
+        alert.evaluation = dryrun.evaluate(alert, delivery.parsed, _account(delivery), delivery.problem, delivery.received_at)
+        alert.save(update_fields=["evaluation"])
+    return Answer(200, alert.pk, [], alert.correlation_id, "ignored", code=alert.code)
+
+
+def rehearse(raw: bytes, *, user, strategy: Strategy | None, correlation_id: str) -> dict[str, object]:
+    """What this body would do if it came by the webhook now, for a signed-in person and their own strategies. Writes nothing, needs no secret.
+
+    `strategy` is the one it is meant for; None: the one it names. AppError as the webhook would answer, STRATEGY_UNKNOWN for somebody else's.
+    """
+    body = alertjson.parse_body(raw)
+    delivery = Delivery(raw, body, clock.now(), correlation_id, "", Sender(strategy, "path"))
+    _understand(delivery, "")
+    if delivery.strategy is None or not Strategy.objects.for_user(user).filter(pk=delivery.strategy.pk).exists():
+        raise AppError("STRATEGY_UNKNOWN", "The body names no strategy of yours. Choose one to try it with.", status=400)
+    found: list[dict] = []
+    if not _ignored(delivery):
+        alert = _new_alert(delivery, Outcome.IGNORED, "DRY_RUN")
+        found = dryrun.evaluate(alert, delivery.parsed, _account(delivery), delivery.problem, delivery.received_at)
+    keys = [_key(delivery, parsed)[1] for parsed in delivery.parsed]
+    repeat = Signal.objects.filter(scope=str(delivery.strategy.pk), dedupe_key__in=keys).exists()
+    head = {"dialect": delivery.dialect, "strategy_id": delivery.strategy.pk, "strategy": delivery.strategy.name, "duplicate": repeat}
+    return {**head, "code": delivery.problem, "message": route.sentence(delivery.problem), "signals": found}
+
+
 def _ignored(delivery: Delivery) -> bool:
     """Stored but not acted upon: a foreign platform, or a disabled strategy that spoke with its own secret."""
     own = delivery.sender.strategy is not None
     return delivery.problem == "PLATFORM_IGNORED" or (own and delivery.problem == "STRATEGY_DISABLED")
 
 
+def _account(delivery: Delivery) -> BrokerAccount:
+    return delivery.strategy.account if delivery.strategy else default_account()
+
+
 def _alert(delivery: Delivery, outcome: str, code: str, message: str = "") -> Alert:
+    alert = _new_alert(delivery, outcome, code, message)
+    alert.save(force_insert=True)
+    return alert
+
+
+def _new_alert(delivery: Delivery, outcome: str, code: str, message: str = "") -> Alert:
     first = delivery.parsed[0] if delivery.parsed else None
     symbol = ":".join(p for p in (first.tv_exchange, first.tv_symbol) if p) if first else ""
-    return Alert.objects.create(
+    return Alert(
         owner=delivery.owner, strategy=delivery.strategy, strategy_ref=(first.strategy_ref or "")[:128] if first else "",
         received_at=delivery.received_at, correlation_id=delivery.correlation_id, source=delivery.source or None, endpoint=delivery.sender.endpoint,
         dialect=delivery.dialect, symbol=symbol[:80], body=alertjson.to_json(alertjson.redact(delivery.body)), body_hash=delivery.body_hash,
@@ -298,7 +344,7 @@ def _orders(delivery: Delivery, alert: Alert, rows: list[Signal]) -> Answer:
     if alert.outcome == Outcome.IGNORED:
         sysevents.record("alert", alert.code, alert.message, owner=alert.owner, alert=alert)
         return Answer(200, alert.pk, [], alert.correlation_id, "ignored", code=alert.code)
-    account = delivery.strategy.account if delivery.strategy else default_account()
+    account = _account(delivery)
     results = [route.place(row, parsed, alert, account, delivery.problem) for row, parsed in zip(rows, delivery.parsed, strict=True)]
     return _answer(alert, results)
 

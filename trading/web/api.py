@@ -10,6 +10,7 @@ from rest_framework import serializers as fields
 from rest_framework import status
 from rest_framework.exceptions import NotAuthenticated, PermissionDenied
 from rest_framework.permissions import AllowAny
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -19,9 +20,10 @@ from risk.models import RiskSettings, Scope
 from trading.domain.orderfsm import State
 from trading.models import Alert, Order, OrderEvent, Strategy
 from trading.selectors import instruments
-from trading.services import halt, health, limits, modify, orders, overrides, refusals, strategies
+from trading.services import halt, health, ingest, limits, modify, orders, overrides, refusals, strategies
 from trading.web import serializers as show
 from trading.web.filters import AlertFilters, OrderFilters, StrategyFilters
+from trading.web.webhook import AlertParser, JsonOnly
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 from tvapp.owned import may_see_all
@@ -241,6 +243,26 @@ def _first_account(user) -> BrokerAccount:
         text = "You have no account yet. Make one in the settings under Broker accounts; a strategy needs one."
         raise AppError("NO_ACCOUNT", text, extra={"field": "account_id"})
     return account
+
+
+class AlertDryRun(APIView):
+    parser_classes = [AlertParser]
+    content_negotiation_class = JsonOnly
+    renderer_classes = [JSONRenderer]
+
+    @extend_schema(
+        request={"application/json": {"type": "object"}}, responses={200: {"type": "object"}}, summary="What a body would do",
+        parameters=[OpenApiParameter("strategy_id", int, description="The strategy it is meant for; without it the one it names.")],
+    )
+    def post(self, request: Request) -> Response:
+        trader(request)
+        pk = _int(request, "strategy_id", None, 2**63 - 1)
+        strategy = own(Strategy, request.user, pk, select=("account", "owner")) if pk else None
+        if strategy is not None and strategy.archived_at is not None:
+            raise Http404
+        raw = request.data if isinstance(request.data, bytes) else b""
+        cid = request._request.correlation_id
+        return Response(ingest.rehearse(raw, user=request.user, strategy=strategy, correlation_id=cid))
 
 
 class StrategyList(APIView):

@@ -33,6 +33,7 @@ ROUTES = [
     ("api/brokers/accounts/<int:pk>/sync", books_api.AccountSync),
     ("api/instruments", api.InstrumentSearch),
     ("api/alerts", api.AlertList),
+    ("api/alerts/dry-run", api.AlertDryRun),
     ("api/alerts/<int:pk>", api.AlertDetail),
     ("api/gtts", gtt_api.GttList),
     ("api/gtts/<int:pk>", gtt_api.GttDetail),

@@ -177,9 +177,10 @@ class StrategySerializer(StrictMixin, serializers.ModelSerializer):
     class Meta:
         model = Strategy
         fields = (
-            "id", "name", "description", "enabled", "mode", "account_id", "environment", "symbol", "timeframe", "default_exchange", "default_product",
-            "product_from_signal", "default_order_type", "sizing", "sizing_value", "capital", "hours_from", "hours_to", "max_age_s", "dedupe_scope",
-            "on_drift", "use_target", "after_hours", "max_slippage_pct", "refusal", "has_secret", "secret_made_at", "created_at", "updated_at",
+            "id", "name", "description", "enabled", "mode", "dry_run", "account_id", "environment", "symbol", "timeframe", "default_exchange",
+            "default_product", "product_from_signal", "default_order_type", "sizing", "sizing_value", "capital", "hours_from", "hours_to",
+            "max_age_s", "dedupe_scope", "on_drift", "use_target", "after_hours", "max_slippage_pct", "refusal", "has_secret", "secret_made_at",
+            "created_at", "updated_at",
         )  # fmt: skip
         read_only_fields = ("id", "environment", "refusal", "has_secret", "secret_made_at", "created_at", "updated_at")
         extra_kwargs = {"name": {"validators": [one_line]}}

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from trading.web import actions, books_pages, brokers_pages, mapping, views
+from trading.web import actions, books_pages, brokers_pages, mapping, tryout, views
 
 app_name = "desk"
 urlpatterns = [
@@ -27,6 +27,7 @@ urlpatterns = [
     path("holdings", books_pages.holdings_page, name="holdings"),
     path("sync", books_pages.sync_now, name="sync"),
     path("alerts", views.alerts_page, name="alerts"),
+    path("alerts/try", tryout.try_page, name="try"),
     path("alerts/<int:pk>", views.alert_page, name="alert"),
     path("strategies/<int:pk>/acknowledge", actions.acknowledge, name="acknowledge"),
     path("brokers", brokers_pages.brokers_page, name="brokers"),

@@ -16,7 +16,7 @@ from trading.selectors import gtts, pricing, queue
 from trading.selectors import orders as read
 from trading.services import health, modify
 from trading.services.advice import advise
-from trading.web import rows, story
+from trading.web import rows, story, tryout
 from trading.web.forms import AlertFilter, OrderEdit, OrderFilter, OrderModify, QueueFilter
 from trading.web.verdict import rules, shown
 from tvapp.lib import clock
@@ -239,4 +239,5 @@ def alerts_page(request: HttpRequest) -> HttpResponse:
 def alert_page(request: HttpRequest, pk: int) -> HttpResponse:
     alert = get_object_or_404(read.alert_with_orders(request.user), pk=pk)
     signals = [(s, story.redacted(s.data)) for s in alert.signals.all()]
-    return render(request, "trading/alert.html", {"alert": alert, "raw": story.raw_body(alert), "signals": signals})
+    context = {"alert": alert, "raw": story.raw_body(alert), "understood": signals, "signals": tryout.told(alert.evaluation)}
+    return render(request, "trading/alert.html", context)
