@@ -457,6 +457,70 @@ class Code(StrEnum):
         "GTT_FALLBACK", ROAD, "Trigger instead", "sent again, once", "the market is closed, so the order is placed as a trigger (GTT) at its price",
         "Nothing; the broker sends it when the price is reached. The strategy's after-hours setting decides this.",
     )
+    EXITS_IN_THE_WAY = (
+        "EXITS_IN_THE_WAY", ROAD, "Stop and target stand", WAITS, "the stop and target of what the order closes could not be cancelled in time",
+        "Look at them in the broker's app; cancel them there if need be, then execute the order.",
+    )
+    EXITS_CROSSED = (
+        "EXITS_CROSSED", ROAD, "Stop and target both filled", "an alarm", "both filled before one could be cancelled, so the position turned around",
+        "Close what stands the wrong way round: the order page and the positions page have the button.",
+    )
+    UNPROTECTED = (
+        "UNPROTECTED", ROAD, "Without its stop", "an alarm", "what is held has no stop or target at the broker any more",
+        "Place them by hand, or close the position.",
+    )
+    TRAIL_ENDED = (
+        "TRAIL_ENDED", ROAD, "Trailing ended", "a notice", "the broker takes no more changes of this order, so the stop stays where it is",
+        "Move it by hand, or let it stand.",
+    )
+    TRIGGER_TOO_NEAR = (
+        "TRIGGER_TOO_NEAR", ROAD, "Trigger too near", WAITS, "the trigger is so close to the last price that the broker would switch it off",
+        "Move the price away, or send it as a plain order.",
+    )
+    GTT_NOT_POSSIBLE = (
+        "GTT_NOT_POSSIBLE", ROAD, "Trigger possible", WAITS, "the broker cannot keep this order as a trigger (GTT)",
+        "Make it a limit order for CNC or NRML, or untick GTT.",
+    )
+    GTT_STANDS = (
+        "GTT_STANDS", ROAD, "Old trigger stands", WAITS, "the broker does not delete the trigger this one is to replace",
+        "Delete the old trigger in the broker's app, then execute this order.",
+    )
+    GTT_TRIGGERED = (
+        "GTT_TRIGGERED", ROAD, "Trigger fired", ENDS, "the order of the trigger was already followed as one placed outside the desk",
+        "Follow that order.",
+    )
+    GTT_UNNAMED = (
+        "GTT_UNNAMED", ROAD, "Order of a trigger unknown", "needs review", "the trigger fired and the broker does not name the order that came of it",
+        "Look into the broker's order book; attach the order, or say that none was placed.",
+    )
+    GTT_GONE = (
+        "GTT_GONE", ROAD, "Trigger gone", "needs review", "the broker no longer shows the trigger, and it may have fired unseen",
+        "Look into the broker's app; attach the order it placed, or say that none was placed.",
+    )
+    GTT_LEG_FAILED = (
+        "GTT_LEG_FAILED", ROAD, "Order of a trigger refused", "refused by the broker", "the trigger fired, and its order was refused",
+        "Read the broker's words on the order page, then look at the position.",
+    )
+    GTT_DELETED = (
+        "GTT_DELETED", ROAD, "Trigger deleted", "ends unfilled", "the trigger was deleted",
+        "Nothing, when it was meant to go; otherwise send it again.",
+    )
+    GTT_EXPIRED = (
+        "GTT_EXPIRED", ROAD, "Trigger expired", "ends unfilled", "the trigger's year, or its contract, was over",
+        "Send it again if it is still wanted.",
+    )
+    GTT_CANCELLED = (
+        "GTT_CANCELLED", ROAD, "Trigger cancelled", "ends unfilled", "the broker cancelled the trigger, as after splits and delistings",
+        "Check prices and quantity after the corporate action, then send it again.",
+    )
+    GTT_REJECTED = (
+        "GTT_REJECTED", ROAD, "Trigger refused", "refused by the broker", "the broker refused the trigger",
+        "Read the broker's words on the order page.",
+    )
+    GTT_DISABLED = (
+        "GTT_DISABLED", ROAD, "Trigger switched off", "an alarm", "the broker switched the trigger off, so it guards nothing",
+        "Delete it and place a new one, or guard the position by hand.",
+    )
     MARKET_CLOSED = (
         "MARKET_CLOSED", ROAD, "Market closed", "refused by the broker", "the broker refused the order because the market is closed",
         "Send it again in the session, or give the strategy an off-hours policy.",
