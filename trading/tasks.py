@@ -1,6 +1,6 @@
 """What the clusters run: one line each, an id in, a word out."""
 
-from trading.services import books, connect, dispatch, health, housekeeping, instruments, quotes, sweeper
+from trading.services import books, connect, dispatch, health, housekeeping, instruments, quotes, squareoff, sweeper
 
 
 def ring(order_id: int) -> str:
@@ -9,6 +9,10 @@ def ring(order_id: int) -> str:
 
 def sync_account(account_id: int) -> str:
     return books.sync_due(account_id)
+
+
+def square_off(square_off_id: int) -> str:
+    return squareoff.work(square_off_id)
 
 
 def exchange_login(account_id: int) -> str:

@@ -17,7 +17,7 @@ from risk import types as risk
 from risk.models import RiskSettings, Scope, TradingMode
 from trading.domain import orderfsm
 from trading.models import AfterHours, Order, Position, Source, Strategy
-from trading.selectors import pricing, sessions
+from trading.selectors import pricing, sessions, squareoff
 from trading.selectors.stops import state_of
 from tvapp.models import DeskSettings
 
@@ -53,7 +53,8 @@ def _intent(order: Order, offer: pricing.Offer) -> risk.OrderIntent:
     return risk.OrderIntent(
         account=order.account.name, strategy=order.strategy.name if order.strategy_id else "", symbol=order.tradingsymbol, exchange=order.exchange,
         product=order.product, side=order.side, order_type=offer.order_type.replace("_", "-"), quantity=order.quantity or Decimal(0),
-        price=offer.price, trigger_price=offer.trigger_price, ref_price=order.ref_price, mode=order.mode, reduce_only=order.reduce_only,
+        price=offer.price, trigger_price=offer.trigger_price, ref_price=order.ref_price, reduce_only=order.reduce_only,
+        mode="SQUARE_OFF" if order.source == Source.SQUARE_OFF else order.mode,
         received_at=order.received_at, fired_at=order.fired_at, off_hours=_off_hours(order),
     )  # fmt: skip
 
@@ -115,11 +116,23 @@ def _instrument(order: Order, now: datetime) -> risk.InstrumentFacts:
 def _position(order: Order, others, now: datetime) -> risk.PositionFacts:
     # the working orders first: one that fills between the two reads then counts twice, and an exit is cut too much rather than too little
     working = _rests(order, others)
+    if order.source == Source.SQUARE_OFF and order.account.environment != "PAPER":
+        return _at_broker(order, working)
     mine = Position.objects.filter(account_id=order.account_id, instrument_id=order.instrument_id, product=order.product)
     net = sum(mine.values_list("quantity", flat=True), Decimal(0))  # summed here: SQLite adds in floating point
     against = "SELL" if net > 0 else "BUY"
     closing = sum((rest for side, rest in working if net and side == against), Decimal(0))
     return risk.PositionFacts(net=net, sellable=max(net, Decimal(0)), closing=closing, as_of=now)
+
+
+def _at_broker(order: Order, working: list[tuple[str, Decimal]]) -> risk.PositionFacts | None:
+    """For a square-off the broker's own figure counts: what was opened outside the desk is closed, too."""
+    read = squareoff.at_broker(order)
+    if read is None:
+        return None
+    net, as_of = read
+    closing = sum((rest for side, rest in working if side == order.side), Decimal(0))
+    return risk.PositionFacts(net=net, sellable=max(net, Decimal(0)), closing=closing, as_of=as_of)
 
 
 def _rests(order: Order, others) -> list[tuple[str, Decimal]]:
@@ -134,7 +147,7 @@ def _rests(order: Order, others) -> list[tuple[str, Decimal]]:
         mine = (parent, covered) == (order.parent_id, order.covered) if order.source == Source.BRACKET else strategy == order.strategy_id
         if source != Source.BRACKET:
             rests.append((side, rest))
-        elif not mine or (order.source != Source.BRACKET and status in orderfsm.MAYBE_LIVE):
+        elif not mine or order.source == Source.SQUARE_OFF or (order.source != Source.BRACKET and status in orderfsm.MAYBE_LIVE):
             pairs[parent, covered] = max((side, rest), pairs.get((parent, covered), (side, rest)))
     return rests + list(pairs.values())
 

@@ -242,6 +242,8 @@ def may_leave(order: Order) -> bool:
     An entry whose stop cannot be placed goes back to waiting. An order that closes what exits guard lets them make room first: otherwise both
     could fill, and the position would turn around.
     """
+    if order.source == Source.SQUARE_OFF:
+        return True  # what rested was cancelled before it was made, and what could not be is counted in its size
     if order.source == Source.BRACKET:
         return not _waits_for_old(order)
     if fault := read.fault(order):

@@ -24,6 +24,11 @@ def ring_sync(account_id: int) -> None:
     async_task("trading.tasks.sync_account", account_id, cluster=ORDERS, save=False, task_name=f"sync {account_id}")
 
 
+def ring_square_off(square_off_id: int) -> None:
+    """Asks the orders cluster to go on with a square-off."""
+    async_task("trading.tasks.square_off", square_off_id, cluster=ORDERS, save=False, task_name=f"square-off {square_off_id}")
+
+
 def ring_exchange(account_id: int) -> None:
     """Asks the orders cluster to complete a login that waits in the account's row."""
     async_task("trading.tasks.exchange_login", account_id, cluster=ORDERS, save=False, task_name=f"login {account_id}")

@@ -79,7 +79,7 @@ def _park(key: str, actor: str) -> int:
 
 
 def _cancel_open(key: str, actor: str) -> int:
-    ours = _live(key).exclude(role__in=PROTECTIVE).exclude(source=Source.EXTERNAL)
+    ours = _live(key).exclude(role__in=PROTECTIVE).exclude(source__in=(Source.EXTERNAL, Source.SQUARE_OFF))
     return sum(_cancel_one(pk, actor) for pk in list(ours.values_list("pk", flat=True)))
 
 

@@ -43,7 +43,10 @@ def _event(order: Order, kind: str, text: str, actor: str, *, code: str = "", ol
 
 
 def create(status: State, *, code: str = "", text: str, actor: str, data: Mapping | None = None, **fields) -> Order:
-    """A new order in one of the starting states, with the first line of its story. Rings the bell when it starts QUEUED."""
+    """A new order in one of the starting states, with the first line of its story. Rings the bell when it starts QUEUED.
+
+    Only what must collide with a second one like it brings a `tag` of its own.
+    """
     if status not in orderfsm.STARTS:
         raise ValueError(f"an order cannot start as {status}")
     now = clock.now()
@@ -52,7 +55,7 @@ def create(status: State, *, code: str = "", text: str, actor: str, data: Mappin
     if status == State.STALE:
         fields["ended_at"] = now
     order = Order(status=status, status_reason=code, why=text, created_at=now, updated_at=now, **fields)
-    order.tag = ids.order_tag(order.account.environment)
+    order.tag = order.tag or ids.order_tag(order.account.environment)
     order.save(force_insert=True)
     _event(order, "CREATED", text, actor, code=code, new=status, data=data)
     if status == State.QUEUED:

@@ -9,11 +9,11 @@ from risk.codes import Code
 from risk.models import Verdict
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
-from trading.models import Mode, Order
+from trading.models import Mode, Order, Source
 from trading.selectors import pricing, queue
 from trading.selectors.snapshot import scopes
 from trading.selectors.stops import state_of
-from trading.services import advice, brackets, connect, doorbell, health, orders, polling, quotes, recover, schedules
+from trading.services import advice, brackets, connect, doorbell, health, orders, polling, quotes, recover, schedules, squareoff
 from tvapp.lib import clock
 from tvapp.models import DeskSettings, Heartbeat
 
@@ -33,7 +33,7 @@ def sweep() -> str:
     steps = {"sessions": connect.sweep, "rung": _ring_queued}
     steps |= {"resumed": _resume_held, "stale": _end_old_waiting, "cancels": _ring_cancels, "synced": polling.ring_due, "schedules": _keep_schedules}
     steps |= {"priced": quotes.ring_due}
-    steps |= {"exits": brackets.sweep}
+    steps |= {"exits": brackets.sweep, "squared off": squareoff.sweep}
     done = {name: step() for name, step in steps.items()} | recover.recover_all()
     _beat()
     return " ".join(f"{name}={count}" for name, count in done.items() if count) or "quiet"
@@ -67,6 +67,7 @@ def _ring_cancels() -> int:
 def _resume_held() -> int:
     """Orders on hold whose reason ended go on, go back to waiting, or end as too old; an exit never ends by itself."""
     rows = Order.objects.filter(status=State.HELD).exclude(status_reason__in=WAITS_FOR_PERSON).exclude(connect.not_ready())
+    rows = rows.exclude(source=Source.SQUARE_OFF)  # never resumed: its square-off reads the position anew and makes another
     count = 0
     for order in rows.select_related("account", "strategy", "instrument", "owner")[:MOST]:
         count += orders.guarded(order, _resume) is True

@@ -1,6 +1,7 @@
 """Names the desk gives to things: the order tag a broker carries, the correlation id a log line carries."""
 
 import base64
+import hashlib
 import secrets
 
 TAG_LETTER = {"LIVE": "t", "PAPER": "p", "SIM": "s"}
@@ -12,6 +13,12 @@ def order_tag(environment: str) -> str:
     It fits every broker's field, starts with a letter and is the same on every attempt of one order.
     """
     return TAG_LETTER[environment] + base64.b32encode(secrets.token_bytes(10)).decode().lower()
+
+
+def fixed_tag(environment: str, *parts: object) -> str:
+    """A tag like `order_tag`, the same for the same parts: whoever means the same order has the same tag."""
+    digest = hashlib.sha256("|".join(str(part) for part in parts).encode()).digest()
+    return TAG_LETTER[environment] + base64.b32encode(digest[:10]).decode().lower()
 
 
 def correlation_id() -> str:
