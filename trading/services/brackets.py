@@ -22,7 +22,7 @@ from trading.selectors import gtts
 from trading.selectors.brackets import Pair
 from trading.selectors.snapshot import scopes
 from trading.selectors.stops import state_of
-from trading.services import doorbell, orders, sysevents
+from trading.services import doorbell, ledgers, orders, sysevents
 from tvapp.lib import clock, crash
 from tvapp.lib.errors import AppError
 from tvapp.lib.money import ZERO, plain, rupees
@@ -67,8 +67,8 @@ def _follow_fill(order: Order) -> None:
 
 def follow(order_id: int) -> int:
     """Makes the exits for what was filled since the last time, once whatever calls it. Returns how many orders were made."""
-    with transaction.atomic():
-        entry = Order.objects.select_for_update(of=("self",)).select_related("account", "instrument", "parent").get(pk=order_id)
+    with ledgers.book_of(Order.objects.values_list("account_id", flat=True).get(pk=order_id)):
+        entry = Order.objects.select_for_update(of=("self",), no_key=True).select_related("account", "instrument", "parent").get(pk=order_id)
         asked = _asked(entry)
         start, end = entry.covered, entry.filled_quantity
         if not asked or end <= start:

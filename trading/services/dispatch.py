@@ -19,7 +19,7 @@ from brokers.base import Adapter
 from brokers.errors import Ambiguous, AuthExpired, BrokerError, LimitCode, RateLimited, RejectCode, Rejected, Unavailable
 from brokers.types import Instrument, Kind, OrderRequest, OrderType, PlaceAck, Product, Side, Validity
 from risk.codes import Code
-from risk.models import Decision, RiskLedger, Verdict
+from risk.models import Decision, Verdict
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import AttemptKind, AttemptOutcome, Gtt, Level, Mode, Order, OrderAttempt, Pending
@@ -35,6 +35,7 @@ from trading.services import (
     gtt,
     halt,
     health,
+    ledgers,
     orders,
     quotes,
     recover,
@@ -50,6 +51,7 @@ from tvapp.models import DeskSettings
 logger = logging.getLogger("tvapp.dispatch")
 WORKER = "desk"
 ASKED_OF_EXITS = (Code.SIGNAL_TOO_OLD, Code.QTY_FREEZE)
+LAST_PAUSE_S = 2
 GLANCE = ("status", "pending_action", "version", "starts", "due_at", "gtt", "correlation_id")
 
 
@@ -97,16 +99,17 @@ def _prepared(order_id: int) -> gtt.Prepared | None:
 
 
 def _count_start(order: Order) -> bool:
-    """Counts a start before the work, so that an order whose work kills its worker is parked and not tried for ever."""
-    now = clock.now()
-    if order.due_at and order.due_at > now:
-        return False
-    if not Order.objects.filter(pk=order.pk, status=State.QUEUED, version=order.version).update(starts=F("starts") + 1):
-        return False
-    order.starts += 1
-    most = DeskSettings.current().max_starts
-    if order.starts <= most:
+    """Counts a start before the work, so that an order whose work kills its worker is parked and not tried for ever.
+
+    Several workers may have been rung for one order at once and all be on their way to its claim: it is parked only when a pause after
+    the last start changed nothing.
+    """
+    now, most = clock.now(), DeskSettings.current().max_starts
+    ready = Order.objects.filter(pk=order.pk, status=State.QUEUED, version=order.version).exclude(due_at__gt=now)
+    if ready.filter(starts__lt=most).update(starts=F("starts") + 1):
         return True
+    if ready.filter(starts=most).update(starts=most + 1, due_at=now + clock.seconds(LAST_PAUSE_S)) or not ready.exists():
+        return False
     text = f"On hold: sending it was started {most} times and never ended. Look at it before you send it again."
     if orders.move(order, State.HELD, code="POISON", text=text, actor=WORKER):
         sysevents.record("order", "POISON", f"Order {order.pk} is parked: {text}", level=Level.ERROR, owner=order.owner, order=order)
@@ -128,7 +131,7 @@ def claim(order_id: int) -> Claimed | None:
         key = Order.objects.only("account_id", "strategy_id").filter(pk=order_id).first()
         if key is None:
             return None
-        _bump(scopes(key))
+        ledgers.bump(scopes(key))
         order = _read(order_id)  # behind the ledgers, so that what a parallel claim reserved is visible
         if order is None or order.status != State.QUEUED or _disk_low(order):
             return None
@@ -145,14 +148,6 @@ def claim(order_id: int) -> Claimed | None:
                 _ask_for_price(order, decision)
             return None
         return _commit_intent(order, decision, offer)
-
-
-def _bump(keys: list[str]) -> None:
-    """Serialises claims of one scope: the row is locked (PostgreSQL) or the writer is ours (SQLite) until we commit."""
-    for key in keys:
-        if not RiskLedger.objects.filter(scope=key).update(version=F("version") + 1):
-            RiskLedger.objects.get_or_create(scope=key)  # made by another one meanwhile it is not ours yet: lock it
-            RiskLedger.objects.filter(scope=key).update(version=F("version") + 1)
 
 
 def _disk_low(order: Order) -> bool:
@@ -318,7 +313,7 @@ def _record_ack(order: Order, attempt: OrderAttempt, ack: PlaceAck, adapter: Ada
     broker, key = order.account.get_broker_display(), ack.key
     report = adapter.get_order(key) if adapter.caps.ack_is_final else None
     fills = adapter.list_fills(key) if report else ()
-    with transaction.atomic():
+    with ledgers.book_of(order.account_id):
         _finish(attempt, AttemptOutcome.ACCEPTED, "", dict(ack.raw or {}))
         _catch_up(order)
         text = f"{broker} took it as {key.broker_order_id}{', for the next session' if order.variety == afterhours.AMO else ''}."

@@ -4,13 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 
-from django.db import transaction
-
 from brokers.models import BrokerAccount, Instrument, InstrumentKind
 from brokers.types import Fill, OrderReport
 from trading.domain import orderfsm
 from trading.models import AttemptKind, Level, Order, OrderAttempt, OrderType
-from trading.services import orders, sync, sysevents
+from trading.services import ledgers, orders, sync, sysevents
 from tvapp.lib import clock, ids
 from tvapp.lib.money import plain
 
@@ -25,7 +23,7 @@ def adopt(account: BrokerAccount, report: OrderReport, fills: Iterable[Fill]) ->
     exchange, _, symbol = (report.key.symbol or "").partition(":")
     if not symbol or not report.key.broker_order_id or report.quantity <= 0:
         return None
-    with transaction.atomic():
+    with ledgers.book_of(account.pk):
         order = orders.adopt_external(account=account, text=_sentence(account, report), actor=ACTOR, **_fields(report, instrument(exchange, symbol)))
         sync.apply_report(order.pk, report, fills, actor=ACTOR)
     return order

@@ -128,7 +128,7 @@ def _intent(order: Order, request: GttRequest, prepared: Prepared) -> Gtt:
     """The row before the call. Only one trigger of an account and symbol may be without an answer: two could not be told apart."""
     where = {"account_id": order.account_id, "exchange": order.exchange, "tradingsymbol": order.tradingsymbol}
     with transaction.atomic():
-        BrokerAccount.objects.select_for_update().only("id").get(pk=order.account_id)
+        BrokerAccount.objects.select_for_update(no_key=True).only("id").get(pk=order.account_id)
         unanswered = Q(state__in=UNSURE, created_at__gte=clock.now() - WATCH, order__status__in=orderfsm.MAYBE_LIVE) & ~Q(order=order)
         if Gtt.objects.filter(unanswered, **where).exists():
             raise Unavailable("TRIGGER_UNDER_WAY", "another trigger of this symbol is being placed, and two could not be told apart", sent=False)

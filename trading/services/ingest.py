@@ -15,12 +15,11 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 
 from brokers.models import BrokerAccount
-from risk.models import RiskLedger
 from trading.domain import alertjson, dedupe, dialects
 from trading.domain import signal as signals
 from trading.domain.signal import Signal as Parsed
 from trading.models import Alert, Level, Order, Outcome, Signal, Strategy
-from trading.services import dryrun, route, sysevents
+from trading.services import dryrun, ledgers, route, sysevents
 from tvapp.lib import clock, crash
 from tvapp.lib.errors import AppError
 from tvapp.models import DeskSettings
@@ -313,8 +312,7 @@ def _recent_body(delivery: Delivery) -> Alert | None:
     if not delivery.parsed or _key(delivery, delivery.parsed[0])[0] != "b":
         return None
     scope = f"INGEST:{delivery.body_hash[:32]}"
-    if not RiskLedger.objects.filter(scope=scope).update(version=F("version") + 1):
-        RiskLedger.objects.get_or_create(scope=scope)
+    ledgers.bump([scope])
     since = delivery.received_at - clock.seconds(DeskSettings.current().duplicate_body_s)
     rows = Alert.objects.filter(body_hash=delivery.body_hash, received_at__gt=since, signals__scope=_scope(delivery, delivery.parsed[0]))
     return rows.order_by("id").first()

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-from django.db import transaction
 from django.db.models import Q
 
 from brokers import registry
@@ -16,7 +15,7 @@ from brokers.types import LIVE, OrderReport, Status
 from brokers.types import Fill as BrokerFill
 from trading.domain.orderfsm import State
 from trading.models import AttemptOutcome, Level, Order, OrderAttempt, SystemEvent
-from trading.services import halt, health, orders, polling, sync, sysevents
+from trading.services import halt, health, ledgers, orders, polling, sync, sysevents
 from tvapp.lib import clock, crash
 
 logger = logging.getLogger("tvapp.recover")
@@ -39,7 +38,7 @@ def lost(order: Order, why: str) -> str:
 
 def _settle_from_own_book(order: Order) -> str:
     """One transaction over our row and our own book: there -> adopted, absent -> proof that nothing was accepted -> QUEUED."""
-    with transaction.atomic():
+    with ledgers.book_of(order.account_id):
         found = registry.adapter_for(order.account).find_by_ref(order.tag)
         if found:
             return _adopt(order, found[0])

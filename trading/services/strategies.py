@@ -73,7 +73,7 @@ def issue_secret(strategy: Strategy, actor: str, *, keep_old: bool = True) -> st
 
     The one before stays valid for DeskSettings.secret_grace_h hours, or not at all with `keep_old=False` (it leaked).
     """
-    row = Strategy.objects.select_for_update().get(pk=strategy.pk)
+    row = Strategy.objects.select_for_update(no_key=True).get(pk=strategy.pk)
     _must_stand(row)
     key, now = secrets.token_urlsafe(SECRET_BYTES), clock.now()
     hours = DeskSettings.current().secret_grace_h if keep_old and row.secret_digest else 0
@@ -91,7 +91,7 @@ def issue_secret(strategy: Strategy, actor: str, *, keep_old: bool = True) -> st
 @transaction.atomic
 def archive(strategy: Strategy, actor: str) -> None:
     """Deletes as a trader means it: its alerts are refused from now on and its name is free; its history stays."""
-    row = Strategy.objects.select_for_update().get(pk=strategy.pk)
+    row = Strategy.objects.select_for_update(no_key=True).get(pk=strategy.pk)
     if row.archived_at is not None:
         return
     row.archived_at, row.enabled = clock.now(), False
@@ -114,7 +114,7 @@ def _fact(row: Strategy) -> dict[str, object]:
 @transaction.atomic
 def limits_of(strategy: Strategy, actor: str) -> RiskSettings:
     """The strategy's own limits row; made empty (it adds nothing yet) when there is none."""
-    row = Strategy.objects.select_for_update(of=("self",)).select_related("limits").get(pk=strategy.pk)
+    row = Strategy.objects.select_for_update(of=("self",), no_key=True).select_related("limits").get(pk=strategy.pk)
     _must_stand(row)
     if row.limits is None:
         row.limits = RiskSettings.objects.create(owner=row.owner, scope=Scope.STRATEGY)

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from django.db import transaction
-
 from brokers import registry
 from brokers.base import Adapter
 from brokers.types import Fill as BrokerFill
@@ -14,7 +12,7 @@ from brokers.types import OrderKey, OrderReport, Status
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Fill, Level, Order, OrderType, Pending
-from trading.services import brackets, charges, orders, positions, refusals, sysevents
+from trading.services import brackets, charges, ledgers, orders, positions, refusals, sysevents
 from tvapp.lib import clock, crash
 from tvapp.lib.money import plain, rupees
 
@@ -64,8 +62,8 @@ def fits(order: Order, report: OrderReport) -> bool:
 
 def apply_report(order_id: int, report: OrderReport, fills: Iterable[BrokerFill], *, actor: str = "sync") -> bool:
     """Brings one order up to what the broker reported. Returns whether anything changed; safe to repeat and to reorder."""
-    with transaction.atomic():
-        order = Order.objects.select_for_update(of=("self",)).select_related("account", "instrument").get(pk=order_id)
+    with ledgers.book_of(Order.objects.values_list("account_id", flat=True).get(pk=order_id)):
+        order = Order.objects.select_for_update(of=("self",), no_key=True).select_related("account", "instrument").get(pk=order_id)
         there = changes(order, report)
         said = _say_changes(order, there)
         for name, value in there.items():  # the target is judged by the order as it is at the broker

@@ -123,6 +123,8 @@ def test_it_parks_an_order_whose_work_never_ends(desk, wire):
     order = desk.order("auto")
     Order.objects.filter(pk=order.pk).update(starts=3)
     dispatch.work(order.pk)
+    assert again(order).status == "QUEUED"  # whoever started it last may be about to send it
+    after_the_last_pause(order)
     assert (again(order).status, again(order).status_reason) == ("HELD", "POISON")
     sweeper.sweep()
     assert again(order).status == "HELD"
@@ -135,7 +137,22 @@ def test_it_parks_an_order_whose_worker_dies_each_time_it_sends(desk):
         Order.objects.filter(pk=order.pk).update(lease_until=clock.now() - timedelta(seconds=1))
         recover.recover_all()
     dispatch.work(order.pk)
+    after_the_last_pause(order)
     assert (again(order).status_reason, PaperOrder.objects.count()) == ("POISON", 0)
+
+
+def after_the_last_pause(order):
+    Order.objects.filter(pk=order.pk, due_at__gt=clock.now()).update(due_at=clock.now())
+    dispatch.work(order.pk)
+
+
+def test_it_sends_an_order_that_many_workers_were_rung_for_at_once(desk, wire):
+    broker = wire()
+    order = desk.order("auto")
+    started = [dispatch._count_start(again(order)) for _ in range(8)]
+    assert started == [True] * 3 + [False] * 5
+    assert dispatch._send(dispatch.claim(order.pk)) == "sent"
+    assert (again(order).status, len(broker.placed)) == ("SENT", 1)
 
 
 def test_it_counts_anew_when_a_person_sends_a_parked_order_back(desk):
