@@ -22,7 +22,7 @@ from risk.codes import Code
 from risk.models import Decision, Verdict
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
-from trading.models import AttemptKind, AttemptOutcome, Gtt, Level, Mode, Order, OrderAttempt, Pending
+from trading.models import AttemptKind, AttemptOutcome, Gtt, Level, Mode, Order, OrderAttempt, Pending, Source
 from trading.selectors import pricing, queue
 from trading.selectors.snapshot import scopes
 from trading.services import (
@@ -269,7 +269,7 @@ def _send(claimed: Claimed, prepared: gtt.Prepared | None = None) -> str:
     if not _still_ours(order):
         return _overslept(order, attempt)
     stop = halt.halted(order)
-    if stop is not None:
+    if stop is not None and order.source != Source.SQUARE_OFF:
         return _unsent(order, attempt, f"trading was stopped ({stop.reason or stop.scope}) before it left")
     adapter = registry.adapter_for(order.account)
     try:

@@ -74,7 +74,7 @@ def _orders_of(key: str):
 
 def _park(key: str, actor: str) -> int:
     text = "On hold: trading is stopped. After the release it waits for you again."
-    rows = _orders_of(key).filter(status=State.QUEUED)
+    rows = _orders_of(key).filter(status=State.QUEUED).exclude(source=Source.SQUARE_OFF)
     return sum(orders.move(order, State.HELD, code="STATE_HALTED", text=text, actor=actor) for order in rows)
 
 
