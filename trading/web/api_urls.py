@@ -4,7 +4,7 @@ from csp.decorators import csp_update
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from trading.web import api, books_api, brokers_api, gtt_api
+from trading.web import api, books_api, brokers_api, gtt_api, risk_api
 from trading.web.postback import PostbackView
 from trading.web.webhook import WebhookView
 
@@ -44,6 +44,7 @@ ROUTES = [
     ("api/strategies/<int:pk>/acknowledge", api.StrategyAcknowledge),
     ("api/risk-settings", api.RiskSettingsList),
     ("api/risk-settings/<int:pk>", api.RiskSettingsDetail),
+    ("api/risk/status", risk_api.RiskStatus),
     ("api/risk/kill", api.Kill),
     ("api/risk/release", api.Release),
     ("api/brokers/accounts", brokers_api.AccountList),

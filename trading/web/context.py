@@ -19,6 +19,7 @@ PAGES = (
     ("desk:orders", "Orders", "list", "/orders"),
     ("desk:positions", "Positions", "pulse", "/positions"),
     ("desk:alerts", "Alerts", "bell", "/alerts"),
+    ("desk:risk", "Risk", "shield", "/risk"),
     ("desk:brokers", "Brokers", "bank", "/brokers"),
     ("admin:index", "Settings", "gear", "/admin/"),
 )

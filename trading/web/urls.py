@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from trading.web import actions, books_pages, brokers_pages, mapping, tryout, views
+from trading.web import actions, books_pages, brokers_pages, mapping, risk_pages, tryout, views
 
 app_name = "desk"
 urlpatterns = [
@@ -38,6 +38,8 @@ urlpatterns = [
     path("brokers/accounts/<int:pk>/connect", brokers_pages.begin, name="connect"),
     path("brokers/accounts/<int:pk>/token", brokers_pages.token, name="connect-token"),
     path("brokers/accounts/<int:pk>/disconnect", brokers_pages.disconnect, name="disconnect"),
+    path("risk", risk_pages.risk_page, name="risk"),
+    path("help/risk", risk_pages.help_page, name="help-risk"),
     path("kill", actions.kill, name="kill"),
     path("release", actions.release, name="release"),
 ]
