@@ -190,5 +190,8 @@ class QuoteAdmin(DeskAdmin):
         return self.readonly_fields if obj is None else [*self.readonly_fields, "instrument"]
 
     def save_model(self, request, obj, form, change):
-        obj.at, obj.source = clock.now(), QuoteSource.ADMIN
+        now, before = clock.now(), Quote.objects.filter(pk=obj.pk).first()
+        if before and "close" not in form.changed_data and clock.trading_day(before.at) < clock.trading_day(now):
+            obj.close = before.ltp
+        obj.at, obj.source = now, QuoteSource.ADMIN
         super().save_model(request, obj, form, change)

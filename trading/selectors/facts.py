@@ -4,7 +4,7 @@ Read inside the claim's transaction, behind the ledgers, so that what a parallel
 Paper (PAPER and SIM) and live are separate books. An order cut into slices counts as one order, a stop and its target as one, too.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,6 +19,7 @@ from trading.domain.orderfsm import State
 from trading.models import Order, OrderType, Pending, Role, Source
 from trading.selectors import marks
 from trading.selectors.marks import Held, Mark, Prices, Spot
+from trading.selectors.results import Results
 from tvapp.lib import clock
 from tvapp.lib.money import ZERO
 from tvapp.models import DeskSettings
@@ -31,6 +32,9 @@ MINUTE = timedelta(seconds=60)
 LATELY = timedelta(days=2)  # an alert fired before that is dead, so nothing it could come after matters
 LONG_AGO = timedelta(days=100)  # bars since an entry are counted so far back
 HUNDRED = Decimal(100)
+RESULT = frozenset({"max_daily_loss"})
+TRADES = frozenset({"max_loss_streak", "cooldown_minutes", "cooldown_after_loss"})
+EQUITY = frozenset({"max_drawdown_pct"})
 
 Key = tuple[int, int | None]  # account, instrument
 
@@ -100,6 +104,11 @@ class Scope(NamedTuple):
     account_id: int | None = None
     strategy_id: int | None = None
 
+    @property
+    def key(self) -> str:
+        """`ACCOUNT:3`: how states, trips and results name it."""
+        return f"STRATEGY:{self.strategy_id}" if self.strategy_id else f"ACCOUNT:{self.account_id}" if self.account_id else "GLOBAL"
+
     def keeps(self, account_id: int, strategy_id: int | None) -> bool:
         return self.account_id in (None, account_id) and self.strategy_id in (None, strategy_id)
 
@@ -110,11 +119,33 @@ def scopes(order: Order) -> list[Scope]:
     return [*found, Scope(f"STRATEGY:{order.strategy.name}", strategy_id=order.strategy_id)] if order.strategy_id else found
 
 
-def counters(order: Order, now: datetime, price: Decimal | None = None) -> Counters:
-    """The facts of each scope of the order. `price` is the one it would be sent at, when that is not its own."""
+def counters(order: Order, now: datetime, price: Decimal | None = None, asked: Collection[str] | None = None) -> Counters:
+    """The facts of each scope of the order. `price` is the one it would be sent at, when that is not its own.
+
+    `asked` names the limits that are set for it, so that results nobody asks for are not read; None: all of them.
+    """
     book, sent = Book(order, now), Sent(order, now, order.price if price is None else price)
-    facts = {scope.label: ScopeFacts(**book.facts(scope), **sent.facts(scope)) for scope in scopes(order)}
+    day = Results(now, order.simulated, prices=book.prices, held=book.held)
+    facts = {scope.label: ScopeFacts(**book.facts(scope), **sent.facts(scope), **of_day(day, scope, asked)) for scope in scopes(order)}
     return Counters(scopes=facts, last_signal_at=sent.last_signal_at, as_of=now)
+
+
+def of_day(day: Results, scope: Scope, asked: Collection[str] | None) -> dict[str, object]:
+    """The day's result of one scope, its closed trades and the fall from its best equity, as far as a limit looks at them."""
+    wants = [asked is None or not names.isdisjoint(asked) for names in (RESULT, TRADES, EQUITY)]
+    if not any(wants):
+        return {}
+    found = day.of(scope.key, trades=wants[1], equity=wants[2])
+    return {
+        "realised": found.realised, "unrealised": found.unrealised, "charges": found.charges, "marks_stale": found.marks_stale,
+        "estimated": found.estimated, "loss_streak": found.loss_streak, "closed_s_ago": _ago(day.now, found.closed_at),
+        "loss_s_ago": _ago(day.now, found.lost_at), "drawdown_pct": found.drawdown_pct,
+    }  # fmt: skip
+
+
+def _ago(now: datetime, at: datetime | None) -> Decimal | None:
+    """Seconds since then; a fill the broker dates ahead of our clock has just happened."""
+    return None if at is None else max(ZERO, Decimal(str((now - at).total_seconds())))
 
 
 # --- under way --------------------------------------------------------------------------------------------------

@@ -121,9 +121,10 @@ class Results:
         accounts = mine(BrokerAccount.objects.order_by("id"), self.simulated, "environment")
         return list(dict.fromkeys([GLOBAL, *(f"ACCOUNT:{pk}" for pk in accounts.values_list("pk", flat=True)), *self.sums]))
 
-    def of(self, key: str, *, equity: bool = True) -> Result:
-        """Everything of one scope. Without `equity` two reads less."""
-        sums, trades = self.sums.get(key, Sums()), [t for t in self.trades if key in keys_of(t.account_id, t.strategy_id)]
+    def of(self, key: str, *, trades: bool = True, equity: bool = True) -> Result:
+        """Everything of one scope, or without the closed trades (one read less) and the equity (five less)."""
+        sums = self.sums.get(key, Sums())
+        trades = [t for t in self.trades if key in keys_of(t.account_id, t.strategy_id)] if trades else []
         lost = [t for t in trades if t.net < 0]
         won, fall = self.equity(key) if equity else (None, None)
         return Result(

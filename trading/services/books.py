@@ -341,7 +341,7 @@ def _position(account: BrokerAccount, row: Position, at: datetime) -> BrokerPosi
         account=account, exchange=row.native["exchange"], tradingsymbol=row.native["tradingsymbol"], product=str(row.product), net_qty=row.net_qty,
         overnight_qty=row.overnight_qty, multiplier=row.multiplier, buy_qty=row.buy_qty, buy_avg=row.buy_avg, sell_qty=row.sell_qty,
         sell_avg=row.sell_avg, average=(row.buy_avg if row.net_qty > 0 else row.sell_avg) if row.net_qty else None, realised=row.realised,
-        unrealised=row.unrealised, ltp=row.ltp, at=at,
+        unrealised=row.unrealised, ltp=row.ltp, close_price=row.close, at=at,
     )  # fmt: skip
 
 
@@ -349,6 +349,7 @@ def _holding(account: BrokerAccount, row: Holding, at: datetime) -> BrokerHoldin
     return BrokerHolding(
         account=account, exchange=row.native["exchange"], tradingsymbol=row.native["tradingsymbol"], quantity=row.quantity, at=at,
         t1_quantity=row.t1_quantity, used_quantity=row.used_quantity, collateral_qty=row.collateral_qty, average=row.avg_price, ltp=row.ltp,
+        close_price=row.close,
     )  # fmt: skip
 
 

@@ -219,7 +219,7 @@ def _store(instruments: Mapping[str, Instrument], ticks: Iterable[QuoteTick], ma
             new = _row(instrument, tick, mark, now)
             if _is_news(getattr(instrument, "quote", None), new, every):
                 rows.append(new)
-    fields = [*FIELDS, "volume", "day_volume", "source", "at"]
+    fields = [*FIELDS, "volume", "day_volume", "close", "source", "at"]
     for start in range(0, len(rows), CHUNK):
         Quote.objects.bulk_create(rows[start : start + CHUNK], update_conflicts=True, unique_fields=["instrument"], update_fields=fields)
     return [row.instrument_id for row in rows]
@@ -227,8 +227,16 @@ def _store(instruments: Mapping[str, Instrument], ticks: Iterable[QuoteTick], ma
 
 def _row(instrument: Instrument, tick: QuoteTick, mark: QuoteSource, now: datetime) -> Quote:
     values = {name: getattr(tick, name) for name in FIELDS}
-    traded = _traded(getattr(instrument, "quote", None), tick)
-    return Quote(instrument_id=instrument.pk, source=mark, at=min(tick.at, now), volume=traded, day_volume=tick.volume, **values)
+    old, at = getattr(instrument, "quote", None), min(tick.at, now)
+    facts = {"volume": _traded(old, tick), "day_volume": tick.volume, "close": tick.close or _close(old, mark, at)}
+    return Quote(instrument_id=instrument.pk, source=mark, at=at, **facts, **values)
+
+
+def _close(old: Quote | None, mark: QuoteSource, at: datetime):
+    """The close before this price where its source does not say: the last price of the same source before the day."""
+    if old is None or old.source != mark:
+        return None
+    return old.ltp if clock.trading_day(old.at) < clock.trading_day(at) else old.close
 
 
 def _traded(old: Quote | None, tick: QuoteTick):

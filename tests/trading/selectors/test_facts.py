@@ -189,6 +189,6 @@ def test_it_asks_the_database_few_questions_however_much_is_held(world):
     for number in range(5):
         world.hold(1, InstrumentFactory(tradingsymbol=f"S{number}"), average=Decimal(1))
         world.place("OPEN", InstrumentFactory(tradingsymbol=f"S{number}"), sent_at=NOW)
-    with CaptureQueriesContext(connection, ) as asked:
-        counters(world.order, NOW)
+    with CaptureQueriesContext(connection) as asked:
+        counters(world.order, NOW, asked=["max_daily_loss"])
     assert len(asked) <= 7, [q["sql"][:80] for q in asked]

@@ -171,6 +171,18 @@ def test_it_stores_price_depth_time_and_source(kite, wire):
     assert (kite.feed.priced_at, kite.feed.error) == (clock.now(), "")
 
 
+def test_it_keeps_the_close_of_the_day_before(kite, wire, now):
+    waiting(kite)
+    seen = []
+    for ltp, close, gap in ((1500, 1490, 0), (1510, None, 10), (1520, None, 86400), (1530, None, 10)):
+        now.shift(gap)
+        type(kite.session).objects.update(expires_at=clock.now() + timedelta(hours=1))
+        wire.prices = {INFY: QuoteTick(INFY, D(ltp), clock.now(), close=close and D(close))}
+        quotes.read(kite.pk)
+        seen.append(Quote.objects.get().close)
+    assert seen == [1490, 1490, 1510, 1510]
+
+
 def test_it_counts_what_was_traded_since_the_last_price(kite, wire, now):
     waiting(kite)
     traded = []
