@@ -67,8 +67,11 @@ def _allowed(case: Case, findings: list[Finding]) -> Decision:
 
 
 def _clamped(case: Case, answers: Answers, cuts: list[Finding]) -> Decision:
-    """The smallest cut binds, the first of equals; what is left must stand before every size rule again."""
-    binding = min(cuts, key=lambda f: f.after or ZERO)
+    """The smallest cut binds, the first of equals; what is left must stand before every size rule again.
+
+    The lot only rounds down what a limit left, so among equals it and the least order speak last.
+    """
+    binding = min(cuts, key=lambda f: (f.after or ZERO, f.code in (Code.QTY_LOT, Code.QTY_MIN)))
     final = binding.after or ZERO
     if final <= 0:
         return _uncuttable(case, answers, binding)

@@ -3,17 +3,23 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal as D
+from decimal import localcontext
 
-from risk.engine import evaluate
+from risk.engine import ARITHMETIC, case_of, decide
+from risk.rules import EVERY
 from risk.types import (
+    Counters,
     Decision,
     Finding,
+    FundsFacts,
     InstrumentFacts,
     Limits,
     OrderIntent,
     OrdersFacts,
     PositionFacts,
     Quote,
+    ScopeFacts,
+    SessionFacts,
     Snapshot,
     StateFacts,
 )
@@ -25,6 +31,9 @@ READY = StateFacts(
 INFY = InstrumentFacts("INFY", "NSE", "EQ", tick=D("0.05"), lot=D(1), freeze=D(100000), version="2026-03-02", as_of=NOW)
 NIFTY = InstrumentFacts("NIFTY26MARFUT", "NFO", "FUT", tick=D("0.05"), lot=D(75), freeze=D(1800), expiry=date(2026, 3, 26), as_of=NOW)
 FLAT = PositionFacts(net=D(0), as_of=NOW)
+SCOPES = ("GLOBAL", "ACCOUNT:paper", "STRATEGY:breakout")
+FUNDS = FundsFacts(available=D(10) ** 9, as_of=NOW)
+OPEN = SessionFacts("NSE", True, opens_at=NOW - timedelta(minutes=36), closes_at=NOW + timedelta(hours=5, minutes=39), as_of=NOW)
 
 
 def long(net: object, closing: object = 0) -> PositionFacts:
@@ -46,8 +55,18 @@ def order(side: str = "BUY", quantity: object = 10, price: object = None, **give
 
 
 def desk(environment: str = "LIVE", **given: object) -> Snapshot:
-    base = Snapshot(now=NOW, environment=environment, instrument=INFY, position=FLAT, orders=OrdersFacts(0, NOW), states=READY)
+    base = Snapshot(
+        now=NOW, environment=environment, instrument=INFY, position=FLAT, orders=OrdersFacts(0, NOW), funds=FUNDS, counters=counted(),
+        states=READY, sessions=OPEN,
+    )
     return replace(base, **given)
+
+
+def counted(facts: ScopeFacts | None = None, **given: object) -> Counters:
+    """The same facts for every scope; `given` are figures of them, or `last_signal_at`."""
+    last = given.pop("last_signal_at", None)
+    known = facts or replace(ScopeFacts(drawdown_pct=D(0)), **given)
+    return Counters(dict.fromkeys(SCOPES, known), last_signal_at=last, as_of=NOW)
 
 
 def quoted(ltp: object, age: float = 1, source: str = "QUOTE") -> Quote:
@@ -59,9 +78,23 @@ def rows(mode: str = "REJECT", scope: str = "GLOBAL", target: str = "", **values
 
 
 def judge(intent: OrderIntent, *limits: Limits, on: Snapshot | None = None, advisory: bool = False, **given: object) -> Decision:
-    """evaluate() on the quiet desk, `given` replacing parts of the snapshot."""
-    return evaluate(intent, replace(on or desk(), **given), limits, advisory=advisory)
+    """What every rule together says on the quiet desk, `given` replacing parts of the snapshot."""
+    with localcontext(ARITHMETIC):
+        return decide(case_of(intent, replace(on or desk(), **given), limits), EVERY, advisory=advisory)
 
 
 def found(decision: Decision, rule: str) -> Finding:
     return next(f for f in decision.findings if f.rule == rule)
+
+
+def ask(rule: str, intent: OrderIntent, *limits: Limits, on: Snapshot | None = None, **given: object) -> list[Finding]:
+    """What one rule alone says, whether or not the desk asks it."""
+    case = case_of(intent, replace(on or desk(), **given), limits)
+    return [finding for each in EVERY if each.judge.__name__ == rule for finding in each.judge(case)]
+
+
+def says(rule: str, intent: OrderIntent, *limits: Limits, **given: object) -> tuple[str, str]:
+    """(verdict, code) of the worst finding of one rule."""
+    worst = ("SKIP", "EXEMPT", "PASS", "WARN", "CLAMP", "DEFER", "REJECT").index
+    found = max(ask(rule, intent, *limits, **given), key=lambda f: worst(f.verdict))
+    return found.verdict, found.code
