@@ -3,11 +3,18 @@
 from decimal import Decimal
 
 from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from brokers.models import BrokerAccount
+from trading.models import Mode, OrderType, Product, Side, Strategy
 from trading.selectors import rms
+from trading.services import whatif
+from trading.web.api import own, trader
+from trading.web.serializers import Number, StrictMixin
+from tvapp.lib.errors import AppError
 from tvapp.lib.money import plain
 
 
@@ -15,6 +22,51 @@ class RiskStatus(APIView):
     @extend_schema(summary="Limits used, reserved and left; what is stopped; how old the data is", responses={200: {"type": "object"}})
     def get(self, request: Request) -> Response:
         return Response(shown(rms.status(request.user)))
+
+
+class IntentSerializer(StrictMixin, serializers.Serializer):
+    """An order nobody placed. `symbol` is EXCHANGE:SYMBOL; account and strategy by id."""
+
+    account_id = serializers.IntegerField(required=False)
+    strategy_id = serializers.IntegerField(required=False)
+    symbol = serializers.CharField(max_length=80)
+    side = serializers.ChoiceField(choices=Side.choices)
+    quantity = Number(min_value=Decimal("0.00000001"))
+    order_type = serializers.ChoiceField(choices=OrderType.choices, default=OrderType.MARKET)
+    product = serializers.ChoiceField(choices=Product.choices, default=Product.MIS)
+    mode = serializers.ChoiceField(choices=Mode.choices, default=Mode.MANUAL)
+    price = Number(required=False, allow_null=True, min_value=Decimal("0.00000001"))
+    trigger_price = Number(required=False, allow_null=True, min_value=Decimal("0.00000001"))
+    ref_price = Number(required=False, allow_null=True, min_value=Decimal("0.00000001"))
+    reduce_only = serializers.BooleanField(default=False)
+
+
+class WhatIf(APIView):
+    @extend_schema(summary="What the risk check would say", request={"application/json": {"type": "object"}}, responses={200: {"type": "object"}})
+    def post(self, request: Request) -> Response:
+        trader(request)
+        body = request.data if isinstance(request.data, dict) else {}
+        for name in body.keys() - {"intent", "limits", "from", "to"}:
+            raise AppError("UNKNOWN_FIELD", f"There is no field {name} that could be set here.", extra={"field": name})
+        if "intent" in body:
+            return Response(whatif.shown(whatif.one(**self._intent(request, body["intent"]), limits=body.get("limits"))))
+        raise AppError("MISSING_FIELD", "Give an intent: one order to judge.", extra={"field": "intent"})
+
+    def _intent(self, request: Request, given: object) -> dict[str, object]:
+        form = IntentSerializer(data=given)
+        form.is_valid(raise_exception=True)
+        data = dict(form.validated_data)
+        strategy_id, account_id = data.pop("strategy_id", None), data.pop("account_id", None)
+        strategy = own(Strategy, request.user, strategy_id, select=("account",)) if strategy_id else None
+        account = own(BrokerAccount, request.user, account_id) if account_id else strategy.account if strategy else _only_account(request)
+        return {"strategy": strategy, "account": account, "instrument": whatif.instrument(data.pop("symbol")), **data}
+
+
+def _only_account(request: Request) -> BrokerAccount:
+    account = BrokerAccount.objects.for_user(request.user).order_by("id").first()
+    if account is None:
+        raise AppError("MISSING_FIELD", "There is no account to judge it for.", extra={"field": "account_id"})
+    return account
 
 
 def shown(status: rms.Status) -> dict[str, object]:
