@@ -37,7 +37,8 @@ MOVES: Mapping[State, frozenset[State]] = {
     S.UNKNOWN: frozenset({*_AT_BROKER, S.NEEDS_REVIEW}),
     S.NEEDS_REVIEW: frozenset({*_AT_BROKER, S.FAILED}),
     S.SENT: frozenset({S.OPEN, S.PARTIAL, S.COMPLETE, S.REJECTED, S.CANCELLED, S.EXPIRED}),
-    S.OPEN: frozenset({S.PARTIAL, S.COMPLETE, S.CANCELLED, S.REJECTED, S.EXPIRED}),
+    # to NEEDS_REVIEW: a trigger fired, or left the broker's list, and nobody can say what came of it
+    S.OPEN: frozenset({S.PARTIAL, S.COMPLETE, S.CANCELLED, S.REJECTED, S.EXPIRED, S.NEEDS_REVIEW}),
     S.PARTIAL: frozenset({S.COMPLETE, S.CANCELLED, S.EXPIRED}),
     # a fill reported late is applied, even after the end
     S.CANCELLED: frozenset({S.PARTIAL, S.COMPLETE}),

@@ -10,7 +10,7 @@ from brokers.models import AccountState, BrokerAccount, BrokerName, BrokerSessio
 from brokers.session import is_connected
 from trading.domain.orderfsm import State
 from trading.models import Order
-from trading.selectors import drift
+from trading.selectors import drift, gtts
 from tvapp.lib import clock
 
 SOON_S = 3600
@@ -45,6 +45,7 @@ class Card:
     rates: Sequence[tuple[str, int, int]]
     postback_url: str
     differences: Sequence[drift.Shown] = ()
+    orphans: Sequence[str] = ()
 
     @property
     def is_zerodha(self) -> bool:
@@ -113,6 +114,7 @@ def card(account: BrokerAccount) -> Card:
         held=Order.objects.filter(account=account, status=State.HELD).count(),
         books=[(word, getattr(sync, name)) for name, word in BOOKS if sync and getattr(sync, name)], sync=sync,
         rates=_rates(account) if real else [], differences=[drift.show(d) for d in drift.of_account(account)] if real else [],
+        orphans=gtts.orphans(account) if real else [],
         postback_url=f"{settings.BASE_URL.rstrip('/')}/postback/zerodha/{account.postback_token}" if real else "",
     )  # fmt: skip
 

@@ -22,7 +22,7 @@ from trading.selectors import gtts
 from trading.selectors.brackets import Pair
 from trading.selectors.snapshot import scopes
 from trading.selectors.stops import state_of
-from trading.services import doorbell, ledgers, orders, sysevents
+from trading.services import doorbell, gtt, ledgers, orders, sysevents
 from tvapp.lib import clock, crash
 from tvapp.lib.errors import AppError
 from tvapp.lib.money import ZERO, plain, rupees
@@ -33,6 +33,9 @@ FOR_EVER_S = 7 * 86400  # a stop does not grow old as an alert does
 AGAIN_S = 1
 PATIENCE_S = 30
 ALARM_AFTER_S = 5
+TRIGGER_AGAIN_S = 30
+ORDER_AGAIN_S = 5
+SELDOM_S = 600
 HALTED = "STATE_HALTED"
 AFTER_RELEASE = "It is placed by itself when trading is released; until then guard it in the broker's own app, or close the position."
 LOOK_BACK = timedelta(days=2)
@@ -203,6 +206,8 @@ def _why(child: Order) -> str:
 
 def _cut(child: Order, room: Decimal, because: str) -> None:
     """One exit down to `room`. Somebody else being first does not matter: the sweeper settles again."""
+    if _refused_lately(child):
+        return
     try:
         if room <= 0:
             orders.cancel(child, actor=ACTOR, because=because)
@@ -215,6 +220,16 @@ def _cut(child: Order, room: Decimal, because: str) -> None:
             orders.ask_change(child, {"quantity": child.filled_quantity + room}, actor=ACTOR)
     except AppError:
         return
+
+
+def _refused_lately(child: Order) -> bool:
+    """The broker just said no to a cancel: it is asked again after a while, not every second."""
+    if child.status not in orderfsm.LIVE:
+        return False
+    wait = ORDER_AGAIN_S
+    if child.gtt and not child.broker_order_id:
+        wait = SELDOM_S if gtt.stays(child) else TRIGGER_AGAIN_S
+    return child.events.filter(kind="CANCEL_REFUSED", at__gt=clock.now() - clock.seconds(wait)).exists()
 
 
 def _replace(child: Order, room: Decimal, because: str) -> None:
@@ -260,8 +275,13 @@ def _back_to_waiting(order: Order, code: str, text: str) -> bool:
 
 def _waits_for_old(child: Order) -> bool:
     """Whether the trigger this one replaces may still fire: both together would close more than is held."""
-    if child.copied_from is None or child.copied_from.status in orderfsm.ENDED:
+    old = child.copied_from
+    if old is None or old.status in orderfsm.ENDED:
         return False
+    if gtt.stays(old):
+        text = f"The broker does not delete the trigger of order {old.pk}, which this one replaces. Delete it at your broker, then execute this."
+        orders.move(child, State.WAITING, code="GTT_STANDS", text=text, actor=ACTOR)
+        return True
     Order.objects.filter(pk=child.pk, status=State.QUEUED).update(due_at=clock.now() + clock.seconds(AGAIN_S), starts=0)
     return True
 
@@ -311,7 +331,8 @@ def sweep() -> int:
 
 def _follow_missed() -> int:
     since = clock.now() - LOOK_BACK
-    rows = Order.objects.filter(created_at__gte=since, status__in=FILLED, covered__lt=F("filled_quantity"), reduce_only=False)
+    lately = Q(created_at__gte=since) | Q(ended_at__gte=since) | Q(status=State.PARTIAL)  # a trigger stands for months before it fills
+    rows = Order.objects.filter(lately, status__in=FILLED, covered__lt=F("filled_quantity"), reduce_only=False)
     rows = rows.exclude(source=Source.BRACKET)
     missed = [row for row in rows.select_related("parent") if row.brackets or row.role == Role.SLICE]
     return sum(orders.guarded(row, lambda o: follow(o.pk)) not in (0, "broken") for row in missed)

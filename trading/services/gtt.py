@@ -35,6 +35,9 @@ STANDING = (GttState.ACTIVE, GttState.DISABLED)
 SKEW = timedelta(seconds=30)
 WATCH = timedelta(days=2)
 NAMED_WITHIN_S = 120
+SEEN_WITHIN = timedelta(days=1)  # a trigger that fired is still shown then; one that left the list was deleted
+LIVES = timedelta(days=365)
+REFUSED_MOST = 3
 ENDS = {
     GttState.EXPIRED: (State.EXPIRED, "The trigger expired."),
     GttState.CANCELLED: (State.CANCELLED, "The broker cancelled the trigger, as it does after splits, bonuses and delistings."),
@@ -166,6 +169,7 @@ def sync_gtts(account: BrokerAccount, adapter: Adapter) -> int:
     shown = adapter.list_gtts()
     crash.point("gtt.read")
     changed = _match_unsure(account, shown) + sum(_bring_up(account, snap) for snap in shown) + _vanished(account, shown, began)
+    changed += _unnamed(account)
     SyncState.objects.update_or_create(account=account, defaults={"gtts_at": began})
     for row in Gtt.objects.filter(account=account, delete_asked=True, state__in=STANDING).select_related("order"):
         changed += _delete(row, adapter)
@@ -247,7 +251,7 @@ def _message(snap: GttSnapshot) -> str:
 
 def _follow(order: Order, row: Gtt, snap: GttSnapshot) -> None:
     """What the state of its trigger means for the order."""
-    if order.status not in orderfsm.LIVE or order.broker_order_id:
+    if order.status not in (*orderfsm.LIVE, State.NEEDS_REVIEW) or order.broker_order_id:
         return
     fired = [r for r in snap.results if r is not None]
     placed = next((r for r in fired if r.ok), None)
@@ -260,6 +264,10 @@ def _follow(order: Order, row: Gtt, snap: GttSnapshot) -> None:
         text = f"GTT {row.broker_gtt_id} of order {order.pk} fired, but no order came of it: {why}. Look at the position in {order.tradingsymbol}."
         sysevents.record("order", "GTT_LEG_FAILED", text, level=Level.ERROR, owner=order.owner, order=order)
         refusals.afterwards(order, fired[0].code, why)
+    elif row.state == GttState.TRIGGERED:
+        _fired(order, row)
+    elif row.state == GttState.ACTIVE and order.status == State.NEEDS_REVIEW:
+        kept(order, row, f"{order.account.get_broker_display()} shows GTT {row.broker_gtt_id} again: it stands.")
     elif row.state == GttState.DISABLED:
         text = f"The broker switched off GTT {row.broker_gtt_id} of order {order.pk}: it no longer guards {order.tradingsymbol}."
         sysevents.record("order", "GTT_DISABLED", text, level=Level.ERROR, owner=order.owner, order=order)
@@ -274,6 +282,36 @@ def _because(order: Order) -> str:
     return f"Cancelled because {why}." if why else ""
 
 
+def _fired(order: Order, row: Gtt) -> None:
+    """It fired, and the broker does not name the order yet: it has some time for that."""
+    if not order.events.filter(kind="FIRED").exists():
+        text = f"GTT {row.broker_gtt_id} fired; {order.account.get_broker_display()} does not say yet which order came of it."
+        orders.note(order, "FIRED", text, actor=ACTOR, why=text)
+        polling.want(order.account_id)
+
+
+def _unnamed(account: BrokerAccount) -> int:
+    """Triggers that fired, shown or not any more, whose order the broker did not name in time: a person has to look."""
+    late = Order.objects.filter(
+        account=account, gtts__state=GttState.TRIGGERED, broker_order_id="", status__in=orderfsm.LIVE,
+        events__kind="FIRED", events__at__lt=clock.now() - clock.seconds(NAMED_WITHIN_S),
+    )  # fmt: skip
+    return sum(orders.guarded(order, _ask_about) is True for order in late.select_related("account", "owner").distinct())
+
+
+def _ask_about(order: Order) -> bool:
+    row = order.gtts.order_by("-id").first()
+    text = f"GTT {row.broker_gtt_id} fired, and the broker does not say which order came of it. Look into its order book, then decide."
+    return _needs_review(order, "GTT_UNNAMED", text)
+
+
+def _needs_review(order: Order, code: str, text: str) -> bool:
+    moved = order.status == State.OPEN and orders.move(order, State.NEEDS_REVIEW, code=code, text=text, actor=ACTOR, look_at=None)
+    if moved:
+        sysevents.record("order", code, f"Order {order.pk} needs you: {text}", level=Level.ERROR, owner=order.owner, order=order)
+    return bool(moved)
+
+
 def _took_over(order: Order, row: Gtt, broker_order_id: str) -> None:
     """The order that the trigger placed is this one from now on; one that was taken for a stranger meanwhile stays as it is, with an alarm."""
     if Order.objects.filter(account_id=order.account_id, broker_order_id=broker_order_id).exclude(pk=order.pk).exists():
@@ -283,22 +321,49 @@ def _took_over(order: Order, row: Gtt, broker_order_id: str) -> None:
         return
     text = f"GTT {row.broker_gtt_id} fired and placed {broker_order_id}; it is followed from here on."
     orders.note(order, "TRIGGERED", text, actor=ACTOR, broker_order_id=broker_order_id, why=text)
+    if order.status == State.NEEDS_REVIEW:
+        orders.move(order, State.SENT, text=text, actor=ACTOR, pending_changes={})
     polling.want(order.account_id)
 
 
 def _vanished(account: BrokerAccount, shown: Sequence[GttSnapshot], began) -> int:
-    """A trigger that a complete list no longer shows is gone."""
+    """Triggers that a complete list no longer shows."""
     rows = Gtt.objects.filter(account=account, state__in=STANDING, updated_at__lt=began).exclude(broker_gtt_id__in=[snap.id for snap in shown])
-    gone = list(rows.select_related("order__account", "order__owner"))
+    gone = list(rows.select_related("order__account", "order__owner", "account", "instrument"))
     for row in gone:
-        _is_gone(row, "The broker no longer shows the trigger.")
+        _left_the_list(row)
     return len(gone)
 
 
-def _is_gone(row: Gtt, text: str) -> None:
-    _write(row, state=GttState.DELETED, message=text)
-    if row.order is not None and row.order.status in orderfsm.LIVE and not row.order.broker_order_id:
-        orders.guarded(row.order, lambda o: orders.move(o, State.CANCELLED, text=text, actor=ACTOR, code="GTT_DELETED"))
+def _left_the_list(row: Gtt) -> None:
+    """Why a trigger is no longer shown, as far as it is known: deleted from here, over, deleted elsewhere, or nobody can say."""
+    broker, seen = row.account.get_broker_display(), row.seen_at or row.created_at
+    wanted = row.delete_asked or (row.order is not None and row.order.pending_action == Pending.CANCEL)
+    if wanted:
+        _is_gone(row, "The trigger was deleted.")
+    elif _is_over(row):
+        _is_gone(row, f"GTT {row.broker_gtt_id} is over: {broker} keeps a trigger for a year, or until its contract expires.", GttState.EXPIRED)
+    elif clock.now() - seen <= SEEN_WITHIN:
+        _is_gone(row, f"GTT {row.broker_gtt_id} was deleted at {broker}, not from this desk.")
+    else:
+        at = f"{seen.astimezone(clock.IST):%d %b %H:%M}"
+        text = f"{broker} no longer shows GTT {row.broker_gtt_id}, seen last {at}: it was deleted there, or it fired. Look there, then decide."
+        _write(row, state=GttState.GONE, message=text[:300])
+        if row.order is not None:
+            orders.guarded(row.order, lambda o: _needs_review(o, "GTT_GONE", text))
+
+
+def _is_over(row: Gtt) -> bool:
+    expiry = row.instrument.expiry if row.instrument else None
+    return clock.now() - row.created_at >= LIVES or (expiry is not None and expiry < clock.trading_day(clock.now()))
+
+
+def _is_gone(row: Gtt, text: str, state: GttState = GttState.DELETED) -> None:
+    _write(row, state=state, message=text[:300])
+    order, to = row.order, ENDS[state][0]
+    if order is not None and order.status in orderfsm.LIVE and not order.broker_order_id:
+        said = f"{text} {_because(order)}".strip()
+        orders.guarded(order, lambda o: orders.move(o, to, text=said, actor=ACTOR, code=f"GTT_{state}"))
 
 
 def claim_strangers(account: BrokerAccount, adapter: Adapter, strangers: Sequence[OrderReport]) -> list[OrderReport]:
@@ -373,4 +438,18 @@ def _read_one(row: Gtt, adapter: Adapter) -> bool:
     order = Order.objects.filter(pk=row.order_id).first()
     if order is not None and row.state in STANDING and order.pending_action == Pending.CANCEL:
         orders.note(order, "CANCEL_REFUSED", "The broker did not delete the trigger; it still stands.", actor=ACTOR, pending_action=Pending.NONE)
+        _say_it_stands(order, row)
     return row.state not in STANDING
+
+
+def stays(order: Order) -> bool:
+    """Whether the broker refused to delete the trigger of this order so often that a person has to do it."""
+    return order.status in orderfsm.LIVE and order.events.filter(kind="CANCEL_REFUSED").count() >= REFUSED_MOST
+
+
+def _say_it_stands(order: Order, row: Gtt) -> None:
+    if order.events.filter(kind="CANCEL_REFUSED").count() == REFUSED_MOST:
+        why = (asks.last(order, AttemptKind.GTT).message or "no reason given").rstrip(".")
+        text = f"GTT {row.broker_gtt_id} of order {order.pk} cannot be deleted ({why}). It may still {order.side.lower()} {plain(order.quantity)} "
+        text += f"{order.tradingsymbol}: delete it in your broker's app."
+        sysevents.record("order", "GTT_STANDS", text, level=Level.ERROR, owner=order.owner, order=order)

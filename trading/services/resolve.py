@@ -87,8 +87,16 @@ def attempted_at(order: Order) -> datetime:
 
 
 def _day_is_over(order: Order) -> bool:
-    """Whether the book that would show it was cleared since: then absence proves nothing. Triggers stay in their list."""
-    return not order.gtt and attempted_at(order) < books.book_began(clock.now())
+    """Whether the book that would show it was cleared since: then absence proves nothing. A trigger stays in its list until it fires."""
+    if order.gtt:
+        fired = order.events.filter(kind="FIRED").order_by("-id").values_list("at", flat=True).first()
+        return order.status_reason == "GTT_GONE" or (fired is not None and fired < books.book_began(clock.now()))
+    return attempted_at(order) < books.book_began(clock.now())
+
+
+def may_send_again(order: Order) -> bool:
+    """Whether SEND_NOW can be had at all: not when the book that would show the first one is gone."""
+    return not _day_is_over(order)
 
 
 def _proven_absent(order: Order) -> datetime:

@@ -174,6 +174,11 @@ def facts(shown_rows: Iterable[QueueRow], now: datetime) -> Mapping[str, object]
     return {"oldest": oldest, "buys": money(buys, 0), "exits": len(exits), "exit_symbols": ", ".join(dict.fromkeys(exits))[:40]}
 
 
+def stands_as_trigger(order: Order) -> bool:
+    """Whether the broker keeps it as a trigger, which cannot be changed."""
+    return order.gtt and not order.broker_order_id
+
+
 def actions(order: Order) -> frozenset[str]:
     """What a person may do with an order now: execute, edit, map, cancel, back, resubmit."""
     state = State(order.status)
@@ -181,7 +186,7 @@ def actions(order: Order) -> frozenset[str]:
         "execute": state == State.WAITING,
         "edit": state in orderfsm.EDITABLE,
         "cancel": state in orderfsm.CANCEL_HERE or (state in orderfsm.LIVE and not order.pending_action),
-        "modify": state in orderfsm.LIVE and not order.pending_action and order.instrument_id is not None,
+        "modify": state in orderfsm.LIVE and not order.pending_action and order.instrument_id is not None and not stands_as_trigger(order),
         "back": state in (State.HELD, State.QUEUED),
         "map": overrides.may_map(order),
         "resubmit": state in (State.REJECTED_RISK, State.STALE, State.FAILED),
