@@ -145,15 +145,15 @@ def _check(counts: Mapping[str, int], skipped: int, exchange: str, today: date, 
 
 # ---------------------------------------------------------------------------- freeze quantities
 class Freezes:
-    """The largest quantity of one order on a day, by exchange and root; a root of * stands for every other contract of its exchange."""
+    """The largest quantity of one order on a day, by exchange and root; a root of * stands for all others of its exchange."""
 
     def __init__(self, today: date):
         rows = FreezeLimit.objects.filter(since__lte=today).order_by("since")
         self._limits = {(row.exchange, row.root): row.quantity for row in rows}
 
     def of(self, exchange: str, root: str, kind: str, lot: Decimal | None) -> Decimal | None:
-        """In whole lots: 1800 at a lot of 65 is 1755. None for shares, and where no limit is known."""
-        if kind not in DERIVATIVES:
+        """In whole lots: 1800 at a lot of 65 is 1755. None where no limit is known, and for an index."""
+        if kind not in (*DERIVATIVES, types.Kind.EQ):
             return None
         limit = self._limits.get((exchange, root)) or self._limits.get((exchange, ANY_ROOT))
         return (floor_to(limit, lot) or None) if limit and lot else limit

@@ -286,10 +286,10 @@ class BrokerFunds(models.Model):
 
 
 class FreezeLimit(models.Model):
-    """The largest quantity of one order in contracts of a root, from a date on. The broker's list does not carry it."""
+    """The largest quantity of one order in shares, or in contracts of a root, from a date on. The broker's list does not carry it."""
 
-    exchange = models.CharField(max_length=12, help_text="NFO, BFO, CDS or MCX.")
-    root = models.CharField(max_length=32, help_text="NIFTY, BANKNIFTY, SENSEX. A * stands for every other contract of the exchange.")
+    exchange = models.CharField(max_length=12, help_text="NSE, BSE, NFO, BFO, CDS or MCX.")
+    root = models.CharField(max_length=32, help_text="NIFTY, BANKNIFTY, SENSEX. A * stands for everything else on the exchange.")
     quantity = Price(validators=[MinValueValidator(Decimal(1))], help_text="Units, not lots. What is no multiple of the lot counts as the multiple below.")
     since = models.DateField(help_text="First day. The last row that has begun counts; it takes effect when the instrument list is loaded next.")
 

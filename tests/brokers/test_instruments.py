@@ -114,7 +114,7 @@ def test_it_leaves_out_what_makes_no_sense_and_says_how_many():
 
 # ---------------------------------------------------------------------------- freeze
 @pytest.mark.parametrize(("key", "units"), [
-    ("NFO:NIFTY26NOVFUT", 1755), ("NFO:NIFTY26NOV24500CE", 1755), ("NFO:BANKNIFTY26NOVFUT", 600), ("MCX:CRUDEOIL26NOVFUT", 100_000), ("NSE:INFY", None),
+    ("NFO:NIFTY26NOVFUT", 1755), ("NFO:NIFTY26NOV24500CE", 1755), ("NFO:BANKNIFTY26NOVFUT", 600), ("MCX:CRUDEOIL26NOVFUT", 100_000), ("NSE:INFY", 100_000), ("NSE:NIFTY 50", None),
 ])  # fmt: skip
 def test_it_knows_the_freeze_quantity_in_whole_lots(key, units):
     load(of_day(), as_of=AT)

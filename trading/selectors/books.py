@@ -32,6 +32,12 @@ class Row:
     unrealised: Decimal | None
     realised: Decimal
     at: datetime | None
+    close: Decimal | None = None
+
+    @property
+    def day_change(self) -> Decimal | None:
+        """Percent since the close of the day before; None where the broker does not say it."""
+        return _change(self.ltp, self.close)
 
     @property
     def quantity(self) -> Decimal:
@@ -56,6 +62,11 @@ class HoldingRow:
     ltp_at: datetime | None
     value: Decimal | None
     result: Decimal | None
+    close: Decimal | None = None
+
+    @property
+    def day_change(self) -> Decimal | None:
+        return _change(self.ltp, self.close)
 
 
 @dataclass(frozen=True)
@@ -136,7 +147,18 @@ def _row(
         account, instrument, key[1], key[2], key[3], ours=net, broker=quantity if remote else None, average=average, ltp=ltp, ltp_at=ltp_at,
         unrealised=open_result, realised=there.realised if there else sum((p.realised for p in mine), ZERO),
         at=there.at if there else max((p.updated_at for p in mine), default=None),
+        close=_close(instrument, there),
     )  # fmt: skip
+
+
+def _change(ltp: Decimal | None, close: Decimal | None) -> Decimal | None:
+    return (ltp - close) / close * 100 if ltp is not None and close else None
+
+
+def _close(instrument: Instrument | None, row: BrokerPosition | BrokerHolding | None) -> Decimal | None:
+    """Of the day before: the broker's own, else that of the price feed."""
+    quote: Quote | None = getattr(instrument, "quote", None) if instrument else None
+    return (row.close_price if row else None) or (quote.close if quote else None)
 
 
 def _price(instrument: Instrument | None, ltp: Decimal | None, at: datetime | None) -> tuple[Decimal | None, datetime | None]:
@@ -161,7 +183,7 @@ def _holding(row: BrokerHolding, instrument: Instrument | None) -> HoldingRow:
     sellable = max(row.quantity - row.used_quantity + (row.t1_quantity if row.account.sell_t1 else ZERO), ZERO)
     value = None if ltp is None else ltp * whole
     result = None if ltp is None or not row.average else (ltp - row.average) * whole
-    return HoldingRow(row.account, instrument, row, sellable, ltp, ltp_at, value, result)
+    return HoldingRow(row.account, instrument, row, sellable, ltp, ltp_at, value, result, _close(instrument, row))
 
 
 def trades(user):

@@ -22,6 +22,11 @@ def last_of(order: Order) -> Gtt | None:
     return order.gtts.order_by("-id").first() if order.gtt else None
 
 
+def offered(order: Order) -> bool:
+    """Whether the order's broker keeps triggers for what is traded on its exchange; then a person may choose one."""
+    return order.gtt or (registry.caps_for(order.account.broker).gtt and order.exchange in TRIGGERS_ON)
+
+
 def fault(order: Order, changes: Mapping[str, object] | None = None) -> str:
     """Why this order, with these changes, cannot be sent as a trigger; empty when it can, or when it is not to be one."""
     now = {name: getattr(order, name) for name in ("gtt", "order_type", "product", "exchange")} | dict(changes or {})

@@ -6,11 +6,12 @@ So nothing has a state that must be derived: each slice has its own tag, its own
 from collections.abc import Sequence
 from decimal import Decimal
 
-from trading.domain import slicing
+from trading.domain import orderfsm, slicing
 from trading.domain.orderfsm import State
 from trading.models import Order, Role, Source
 from trading.services import orders
 from tvapp.lib import crash
+from tvapp.lib.errors import AppError
 from tvapp.lib.money import plain
 
 ACTOR = "desk"
@@ -31,6 +32,20 @@ def said(order: Order, parts: Sequence[Decimal]) -> str:
         return ""
     shown = " + ".join(plain(part) or "" for part in parts)
     return f"{plain(sum(parts))} is more than the exchange takes in one order ({plain(order.instrument.freeze)}): sent as {shown}. "
+
+
+def cancel_all(family: Sequence[Order], *, actor: str) -> tuple[int, int]:
+    """Cancels what is left of an order that was cut: how many were, or are asked for at the broker, and how many there were."""
+    left = [order for order in family if order.status not in orderfsm.ENDED]
+    return sum(_cancelled(order, actor) for order in left), len(left)
+
+
+def _cancelled(order: Order, actor: str) -> bool:
+    try:
+        orders.cancel(order, actor=actor)
+    except AppError:  # it is being sent, its outcome is not known, or it ended this moment
+        return False
+    return True
 
 
 def make(order: Order, rest: Sequence[Decimal]) -> list[Order]:

@@ -1,6 +1,7 @@
 """How pages write money, quantities, ages, times and states. Templates never format by hand; what is not known is a dash."""
 
 import json
+import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
@@ -43,6 +44,8 @@ STATE_LOOK: dict[State, tuple[str, str]] = {
     State.EXPIRED: ("", "clock"),
     State.FAILED: ("chip-reject", "x"),
 }
+_WHY = {State.NEEDS_REVIEW: "Why it needs review", State.UNKNOWN: "Why its outcome is unknown", State.FAILED: "Why it was not accepted"}
+_SCOPE = re.compile(r"(^|[.:] )?\b(ACCOUNT|STRATEGY)[ :](?=\S)")
 DIALECT_WORDS = {"sigma_flat": "Standard JSON", "sigma_v6": "SigmaTrader JSON", "algodatta": "AlgoDatta JSON"}
 TYPE_WORDS = {"MARKET": "Market", "LIMIT": "limit", "SL": "stop-limit", "SL_M": "stop-market"}
 
@@ -88,6 +91,16 @@ def signed_money(value: object) -> str:
         return NONE
     rounded = number.quantize(PAISE, ROUND_HALF_UP)
     return f"+{_rupees(rounded, 2)}" if rounded > 0 else _rupees(abs(rounded) if rounded == 0 else rounded, 2)
+
+
+@register.filter
+def signed(value: object) -> str:
+    """+0.42, −1.20, 0.00: a change with two decimals."""
+    number = _decimal(value)
+    if number is None:
+        return NONE
+    rounded = number.quantize(PAISE, ROUND_HALF_UP)
+    return f"{'+' if rounded > 0 else MINUS if rounded < 0 else ''}{abs(rounded)}"
 
 
 @register.filter
@@ -285,6 +298,23 @@ def chip(css: str, icon_name: str, word: str, base: str = "chip") -> SafeString:
 def state_word(status: str) -> str:
     """Partly filled, Rejected by risk: the word a trader reads."""
     return WORDS[State(status)]
+
+
+@register.filter
+def why_word(status: str) -> str:
+    """The heading over the reason of a state."""
+    return _WHY.get(State(status)) or f"Why it is {WORDS[State(status)].lower()}"
+
+
+@register.filter
+def worded(text: object) -> str:
+    """A sentence of the risk check for a page: `(GLOBAL)` is the whole desk there, `ACCOUNT zerodha` an account. The record keeps its own words."""
+    return _SCOPE.sub(_scope_word, str(text or "").replace("(GLOBAL)", "(desk-wide)"))
+
+
+def _scope_word(found: re.Match[str]) -> str:
+    word = found[2].capitalize() if found[1] is not None else found[2].lower()
+    return f"{found[1] or ''}{word} "
 
 
 @register.filter

@@ -20,8 +20,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from trading.domain.orderfsm import State
 from trading.models import Order, Strategy
 from trading.selectors import gtts, queue
-from trading.selectors.orders import with_story
-from trading.services import gtt, halt, orders, refusals
+from trading.selectors.orders import slices, with_story
+from trading.services import gtt, halt, orders, refusals, slicing
 from trading.services import modify as modifying
 from trading.templatetags.desk import qty
 from trading.web import views
@@ -122,6 +122,20 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     def act(order: Order) -> str:
         orders.cancel(order, actor=actor_of(request))
         return f"Cancel asked of the broker: {named(order)}." if order.pending_action else f"Cancelled: {named(order)}."
+
+    return _do(request, pk, act)
+
+
+@require_POST
+def cancel_slices(request: HttpRequest, pk: int) -> HttpResponse:
+    """Cancels every slice of an order above the freeze quantity that has not ended."""
+
+    def act(order: Order) -> str:
+        done, of = slicing.cancel_all(slices(order), actor=actor_of(request))
+        if not of:
+            raise AppError("ORDER_NOT_WAITING", "There is nothing left to cancel: every slice has ended.", status=409)
+        rest = "" if done == of else f" {of - done} {'is' if of - done == 1 else 'are'} being sent or looked up right now: look again in a moment."
+        return f"Cancel asked for {done} of {of} open slices.{rest}"
 
     return _do(request, pk, act)
 

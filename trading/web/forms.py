@@ -12,6 +12,7 @@ from risk.models import LIMIT_MAX
 from trading.domain.orderfsm import WORDS, State
 from trading.domain.pricing import snap
 from trading.models import Mode, Order, OrderType, Outcome, Product, Side, Source, Strategy
+from trading.selectors import gtts
 from trading.selectors.queue import AGES
 from trading.templatetags.desk import exact, qty, typed_price
 from trading.web.verdict import WORDS_OF_CHIPS
@@ -101,18 +102,21 @@ for _form in (OrderFilter, AlertFilter):  # `from` is a Python keyword and canno
 
 
 class OrderEdit(forms.Form):
-    """The five things a waiting order may change. Which prices are needed follows from the type."""
+    """What a waiting order may change; a trigger (GTT) only where its broker keeps them. Which prices are needed follows from the type."""
 
     quantity = forms.DecimalField(min_value=SMALLEST, max_value=LIMIT_MAX, max_digits=22, decimal_places=8)
     order_type = forms.ChoiceField(choices=OrderType.choices)
     trigger_price = forms.DecimalField(required=False, min_value=SMALLEST, max_value=LIMIT_MAX, max_digits=22, decimal_places=8)
     price = forms.DecimalField(required=False, min_value=SMALLEST, max_value=LIMIT_MAX, max_digits=22, decimal_places=8)
     product = forms.ChoiceField(choices=Product.choices)
+    gtt = forms.BooleanField(required=False)
     version = forms.IntegerField(required=False, min_value=1)
 
     def __init__(self, data=None, *, order: Order):
         super().__init__(data, initial=_initial(order))
         self.order = order
+        if not gtts.offered(order):
+            del self.fields["gtt"]
         for name, words in {"quantity": "quantity", "trigger_price": "trigger price", "price": "limit price"}.items():
             self.fields[name].error_messages |= {
                 "required": f"Type the {words}.", "invalid": f"The {words} must be a number.", "min_value": f"The {words} must be above 0.",
@@ -137,6 +141,8 @@ class OrderEdit(forms.Form):
                 self.add_error(name, f"This type needs a {words}.")
         if kind and not self.errors:
             self._check_tick(data)
+        if not self.errors and "gtt" in self.fields and (fault := gtts.fault(self.order, self.changes())):
+            self.add_error("gtt", fault)
         return data
 
     def _check_tick(self, data: Mapping[str, object]) -> None:
@@ -147,13 +153,14 @@ class OrderEdit(forms.Form):
             self.add_error("price" if data["price"] is not None else "trigger_price", fault)
 
     def changes(self) -> dict[str, object]:
-        """The five fields for `services.orders.edit`; valid forms only."""
-        return {name: self.cleaned_data[name] for name in ("quantity", "order_type", "trigger_price", "price", "product")}
+        """The fields for `services.orders.edit`; valid forms only."""
+        return {name: self.cleaned_data[name] for name in self.fields if name != "version"}
 
 
 def _initial(order: Order) -> Mapping[str, object]:
     prices = {name: typed_price(getattr(order, name), order.instrument) for name in ("price", "trigger_price")}
-    return {**prices, "quantity": exact(order.quantity), "order_type": order.order_type, "product": order.product, "version": order.version}
+    kept = {name: getattr(order, name) for name in ("order_type", "product", "gtt", "version")}
+    return {**prices, **kept, "quantity": exact(order.quantity)}
 
 
 class OrderModify(forms.Form):

@@ -13,6 +13,7 @@ urlpatterns = [
     path("orders/<int:pk>", views.order_page, name="order"),
     path("orders/<int:pk>/execute", actions.execute, name="execute"),
     path("orders/<int:pk>/cancel", actions.cancel, name="cancel"),
+    path("orders/<int:pk>/cancel-slices", actions.cancel_slices, name="cancel-slices"),
     path("orders/<int:pk>/edit", actions.edit, name="edit"),
     path("orders/<int:pk>/modify", actions.modify, name="modify"),
     path("orders/<int:pk>/preview", actions.preview, name="preview"),

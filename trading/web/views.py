@@ -186,7 +186,8 @@ def _slices(order: Order) -> dict[str, object]:
     """The orders it was cut into, with their sums."""
     found = read.slices(order)
     total, filled = sum((o.quantity or 0 for o in found), Decimal(0)), sum((o.filled_quantity for o in found), Decimal(0))
-    return {"slices": found, "slices_total": total, "slices_filled": filled}
+    count = sum(o.status not in orderfsm.ENDED for o in found)
+    return {"slices": found, "slices_total": total, "slices_filled": filled, "slices_open": count}
 
 
 def _tone(state: State) -> tuple[str, str]:

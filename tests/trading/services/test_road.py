@@ -21,3 +21,8 @@ def test_it_lets_a_manual_alert_wait(desk):
     assert (order.status, order.mode, order.status_reason) == ("WAITING", "MANUAL", "")
     assert OrderEvent.objects.get().to_status == "WAITING"
     assert Order.objects.count() == 1
+
+
+def test_it_tells_of_one_share_as_one(desk):
+    order = desk.filled("auto", trade={"quantity": 1})
+    assert order.why == "1 is filled at ₹1,500.00 on average. Nothing is left to do."

@@ -55,6 +55,21 @@ def test_it_shows_the_brokers_figure_beside_ours(client, held):
     assert (row["quantity"], row["ours"], row["broker"], row["drift"], row["unrealised"], row["realised"]) == ("14", "10", "14", True, "70", "40")
 
 
+def test_it_shows_the_change_of_the_day(client, held):
+    assert "% today" not in client.get("/positions").content.decode()
+    BrokerPosition.objects.update(close_price=D(1500))
+    BrokerHolding.objects.update(close_price=D(3200))
+    assert "+0.67 % today" in client.get("/positions").content.decode()
+    assert "\u22123.13 % today" in client.get("/holdings").content.decode()
+
+
+def test_it_offers_a_fresh_read_only_to_who_is_logged_in(client, held, kite):
+    assert "Sync now" in client.get("/brokers").content.decode()
+    BrokerAccount.objects.update(state="DISCONNECTED")
+    for page in ("/brokers", "/orders", "/positions"):
+        assert "Sync now" not in client.get(page).content.decode()
+
+
 def test_it_takes_the_younger_price(client, held):
     Quote.objects.create(instrument=Instrument.objects.get(tradingsymbol="INFY"), ltp=D(1520), at=clock.now() + timedelta(seconds=1))
     assert client.get("/api/positions").json()["results"][0]["ltp"] == "1520"

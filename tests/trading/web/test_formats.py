@@ -127,3 +127,23 @@ def test_it_says_how_old_a_price_is_or_since_when_there_is_none(seconds, source,
 
 def test_it_says_that_there_was_never_a_price():
     assert desk.price_age(None) == "no price yet"
+
+
+@pytest.mark.parametrize(("said", "shown"), [
+    ("On hold: ACCOUNT zerodha is not connected to its broker", "On hold: Account zerodha is not connected to its broker"),
+    ("STRATEGY:Breakout is switched off", "Strategy Breakout is switched off"), ("Cut from 67 to 50: max_quantity_per_order=50 (GLOBAL)",
+     "Cut from 67 to 50: max_quantity_per_order=50 (desk-wide)"), ("it is over the limit (ACCOUNT zerodha)", "it is over the limit (account zerodha)"),
+    ("ACCOUNTS and STRATEGYX", "ACCOUNTS and STRATEGYX"), (None, ""),
+])  # fmt: skip
+def test_it_writes_the_scopes_of_the_gate_as_words(said, shown):
+    assert desk.worded(said) == shown
+
+
+@pytest.mark.parametrize(("status", "said"), [("NEEDS_REVIEW", "Why it needs review"), ("UNKNOWN", "Why its outcome is unknown"), ("HELD", "Why it is on hold")])
+def test_it_heads_a_reason_in_grammar(status, said):
+    assert desk.why_word(status) == said
+
+
+@pytest.mark.parametrize(("value", "shown"), [("0.416", "+0.42"), ("-1.2", f"{MINUS}1.20"), (0, "0.00"), (None, "–")])
+def test_it_gives_a_change_its_sign(value, shown):
+    assert desk.signed(value) == shown

@@ -89,3 +89,18 @@ def test_it_shows_exits_on_their_entry_and_the_entry_on_them(me):
     assert "no price since" in page
     shown = text(me.client.get(f"/orders/{target.pk}"))
     assert f"/orders/{entry.pk}" in shown and row.broker_gtt_id in shown
+
+
+def test_it_offers_a_trigger_in_the_edit_form_where_the_broker_keeps_them(me):
+    order = waiting(me, product="CNC")
+    path, box = f"/orders/{order.pk}?edit=1", 'name="gtt"'
+    assert box not in text(me.client.get(path))
+    kite(me)
+    assert box in text(me.client.get(path))
+    typed = {"quantity": "10", "order_type": "LIMIT", "price": "1490", "product": "CNC", "gtt": "1"}
+    assert me.client.post(f"/orders/{order.pk}/edit", typed).status_code == 302
+    assert Order.objects.get(pk=order.pk).gtt
+    refused = me.client.post(f"/orders/{order.pk}/edit", {**typed, "product": "MIS", "page": "order"})
+    assert (refused.status_code, "not for MIS on NSE" in text(refused)) == (422, True)
+    me.client.post(f"/orders/{order.pk}/edit", {**typed, "gtt": ""})
+    assert not Order.objects.get(pk=order.pk).gtt

@@ -8,6 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from tests import factories as make
 from tests.trading.web.pages import me, text, waiting
+from trading.models import Order
 from tvapp.lib import clock
 
 __all__ = ["me"]
@@ -96,3 +97,13 @@ def test_it_tells_what_became_of_an_alert(me):
 def test_it_counts_repeats_in_the_list(me):
     make.AlertFactory(strategy=me.strategy, duplicate_count=41)
     assert ">41</td>" in text(me.client.get("/alerts"))
+
+
+def test_it_cancels_all_slices_of_an_order_from_its_page(me):
+    first = waiting(me, status="OPEN", quantity=25)
+    slices = [waiting(me, status=status, quantity=25, parent=first, role="SLICE", source="SLICE") for status in ("OPEN", "QUEUED", "SENDING", "COMPLETE")]
+    assert "Cancel all 4 open slices" in text(me.client.get(f"/orders/{slices[0].pk}"))
+    said = me.client.post(f"/orders/{slices[0].pk}/cancel-slices", {"page": "order"}, follow=True)
+    assert "Cancel asked for 3 of 4 open slices. 1 is being sent or looked up right now" in text(said)
+    rows = Order.objects.filter(pk__in=[first.pk, *(o.pk for o in slices)]).order_by("pk").values_list("status", "pending_action")
+    assert list(rows) == [("OPEN", "CANCEL"), ("OPEN", "CANCEL"), ("CANCELLED", ""), ("SENDING", ""), ("COMPLETE", "")]
