@@ -83,6 +83,13 @@ def _cancel_open(key: str, actor: str) -> int:
     return sum(_cancel_one(pk, actor) for pk in list(ours.values_list("pk", flat=True)))
 
 
+def cancel_entries(key: str, actor: str) -> int:
+    """Asks to cancel what rests and would open something: no exit, stop or target, and nothing placed elsewhere. Returns how many."""
+    opens = _live(key).filter(reduce_only=False, pending_action="").exclude(decision__order_class="EXIT")
+    ours = opens.exclude(source__in=(Source.BRACKET, Source.EXTERNAL, Source.SQUARE_OFF))
+    return sum(_cancel_one(pk, actor) for pk in list(ours.values_list("pk", flat=True)))
+
+
 def _live(key: str):
     return _orders_of(key).filter(status__in=orderfsm.LIVE)
 

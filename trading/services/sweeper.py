@@ -13,7 +13,7 @@ from trading.models import Mode, Order, Source
 from trading.selectors import pricing, queue
 from trading.selectors.snapshot import scopes
 from trading.selectors.stops import state_of
-from trading.services import advice, brackets, connect, doorbell, health, orders, polling, quotes, recover, schedules, squareoff
+from trading.services import advice, brackets, connect, doorbell, health, losswatch, orders, polling, quotes, recover, schedules, squareoff
 from tvapp.lib import clock
 from tvapp.models import DeskSettings, Heartbeat
 
@@ -33,7 +33,7 @@ def sweep() -> str:
     steps = {"sessions": connect.sweep, "rung": _ring_queued}
     steps |= {"resumed": _resume_held, "stale": _end_old_waiting, "cancels": _ring_cancels, "synced": polling.ring_due, "schedules": _keep_schedules}
     steps |= {"priced": quotes.ring_due}
-    steps |= {"exits": brackets.sweep, "squared off": squareoff.sweep}
+    steps |= {"exits": brackets.sweep, "losses": losswatch.sweep, "squared off": squareoff.sweep}
     done = {name: step() for name, step in steps.items()} | recover.recover_all()
     _beat()
     return " ".join(f"{name}={count}" for name, count in done.items() if count) or "quiet"
