@@ -112,7 +112,8 @@ class Postgres:
 
     def close(self) -> None:
         if self.process.poll() is None:
-            self.stop()
+            self.process.send_signal(signal.SIGQUIT)  # at once: nobody needs what is on its disk
+            self.process.wait(30)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
