@@ -22,7 +22,7 @@ from trading.selectors import gtts
 from trading.selectors.brackets import Pair
 from trading.selectors.snapshot import scopes
 from trading.selectors.stops import state_of
-from trading.services import doorbell, gtt, ledgers, orders, sysevents
+from trading.services import doorbell, gtt, ledgers, orders, sysevents, turned
 from tvapp.lib import clock, crash
 from tvapp.lib.errors import AppError
 from tvapp.lib.money import ZERO, plain, rupees
@@ -55,6 +55,7 @@ def after(order: Order, *, filled: bool) -> None:
     """What a report means for exits, in the transaction that stored it. A failure here never costs the fill: the sweeper mends it."""
     if filled:
         orders.guarded(order, _follow_fill)
+        orders.guarded(order, turned.look)
     if order.source == Source.BRACKET and order.status in orderfsm.ENDED:
         _wake(order)
 

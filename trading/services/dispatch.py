@@ -52,7 +52,7 @@ logger = logging.getLogger("tvapp.dispatch")
 WORKER = "desk"
 ASKED_OF_EXITS = (Code.SIGNAL_TOO_OLD, Code.QTY_FREEZE)
 LAST_PAUSE_S = 2
-GLANCE = ("status", "pending_action", "version", "starts", "due_at", "gtt", "correlation_id")
+GLANCE = ("status", "pending_action", "look_at", "version", "starts", "due_at", "gtt", "correlation_id")
 
 
 def work(order_id: int) -> str:
@@ -67,9 +67,21 @@ def work(order_id: int) -> str:
             return cancels.work(_read(order_id))
         if order.status in orderfsm.LIVE and order.pending_action == Pending.MODIFY:
             return changes.work(_read(order_id))
+        if order.status in orderfsm.LIVE and order.look_at and order.look_at <= clock.now():
+            return _glance(_read(order_id))
         if order.status == State.UNKNOWN:
             return recover.look(_read(order_id))
         return "nothing"
+
+
+def _glance(order: Order) -> str:
+    """Somebody hinted that a stop or target may have filled: it is read by itself, for the other one has to go at once."""
+    Order.objects.filter(pk=order.pk, look_at=order.look_at).update(look_at=None)
+    try:
+        return "read" if sync.pull(order) else "as before"
+    except BrokerError as exc:
+        logger.warning("order %s could not be read after a hint: %s", order.pk, exc, extra={"order_id": order.pk})
+        return "not read"
 
 
 def _read(order_id: int) -> Order | None:

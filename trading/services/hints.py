@@ -29,7 +29,7 @@ def postback(token: str, body: bytes) -> bool:
         return False
     key = hashlib.sha256(body).hexdigest()
     if cache.add(f"postback:{account.pk}:{key}", 1, REPEAT_S):  # the same one again says nothing new
-        polling.want(account.pk)
+        polling.hinted(account.pk)
     return True
 
 

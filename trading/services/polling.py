@@ -12,7 +12,7 @@ from brokers.models import AccountState, BrokerAccount, SyncState
 from brokers.types import Capabilities
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
-from trading.models import Order
+from trading.models import Order, Source
 from trading.services import doorbell, health
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
@@ -20,6 +20,7 @@ from tvapp.models import DeskSettings, Heartbeat
 
 GAP_S = 3
 MOVING_S = 5
+GLANCES = 10
 MOVING = (State.SENT, State.PARTIAL, State.UNKNOWN)
 WATCHED = [*orderfsm.LIVE, *orderfsm.MAYBE_LIVE]
 
@@ -109,6 +110,21 @@ def want(account_id: int) -> None:
         if not SyncState.objects.filter(account_id=account_id).update(wanted_at=clock.now()):
             SyncState.objects.get_or_create(account_id=account_id, defaults={"wanted_at": clock.now()})
         ring_once(f"sync {account_id}", clock.seconds(GAP_S), lambda: doorbell.ring_sync(account_id))
+
+
+def hinted(account_id: int) -> None:
+    """The broker says that something moved. Its book is read soon; each stop and target that has another half is read at once."""
+    want(account_id)
+    exits = Order.objects.filter(account_id=account_id, source=Source.BRACKET, status__in=orderfsm.LIVE).exclude(broker_order_id="")
+    pks = list(exits.order_by("id").values_list("id", flat=True)[:GLANCES])
+    if pks:
+        ring_once(f"glance {account_id}", clock.seconds(1), lambda: _glance_at(pks))
+
+
+def _glance_at(pks: Iterable[int]) -> None:
+    for pk in pks:
+        Order.objects.filter(pk=pk).update(look_at=clock.now())
+        doorbell.ring(pk)
 
 
 def served(account_id: int, began: datetime) -> None:

@@ -101,7 +101,7 @@ def _take(account_id: int, word: str) -> None:
     account = BrokerAccount.objects.filter(pk=account_id).defer("credentials").select_related("owner").first()
     if account is None:
         return
-    polling.want(account_id)
+    polling.hinted(account_id)
     if word in WORDS:
         _tell(account, *WORDS[word])
 

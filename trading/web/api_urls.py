@@ -25,6 +25,7 @@ ROUTES = [
     ("api/orders/<int:pk>/resubmit", api.OrderResubmit),
     ("api/orders/<int:pk>/map", api.OrderMap),
     ("api/orders/<int:pk>/resolve", books_api.OrderResolve),
+    ("api/orders/<int:pk>/close", books_api.OrderClose),
     ("api/positions", books_api.Positions),
     ("api/positions/drifts", books_api.Differences),
     ("api/positions/drifts/<int:pk>/adopt", books_api.Adopt),

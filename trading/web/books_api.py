@@ -10,7 +10,7 @@ from brokers.models import BrokerAccount
 from trading.models import Drift, Fill
 from trading.selectors import books as read
 from trading.selectors import drift as drifts
-from trading.services import drift, polling, resolve
+from trading.services import drift, polling, resolve, turned
 from trading.web import api
 from trading.web.serializers import Number, OrderSerializer, StrictMixin
 from tvapp.lib.money import plain
@@ -151,3 +151,12 @@ class OrderResolve(APIView):
         data = form.validated_data
         settled = resolve.resolve(order, data["as"], actor=api.actor_of(request), broker_order_id=data["broker_order_id"])
         return api._order(settled, status.HTTP_202_ACCEPTED)
+
+
+class OrderClose(APIView):
+    throttle_classes = api._ACTION_THROTTLES
+
+    @extend_schema(request=None, responses={202: OrderSerializer}, summary="Close what this stop or target turned around")
+    def post(self, request: Request, pk: int) -> Response:
+        api.trader(request)
+        return api._order(turned.close(api.order_row(request, pk), actor=api.actor_of(request)), status.HTTP_202_ACCEPTED)

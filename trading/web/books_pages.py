@@ -8,7 +8,8 @@ from django.views.decorators.http import require_POST, require_safe
 from trading.models import Drift, Order
 from trading.selectors import books as read
 from trading.selectors import drift as drifts
-from trading.services import drift, polling, resolve
+from trading.selectors import turned as crossings
+from trading.services import drift, polling, resolve, turned
 from trading.web import actions, views
 from trading.web.forms import AdoptForm
 from tvapp.lib.errors import AppError
@@ -26,6 +27,7 @@ _SAID = {
 def positions_page(request: HttpRequest) -> HttpResponse:
     rows = read.positions(request.user)
     context = {"rows": rows, "drifts": sum(row.drift for row in rows), "differences": drifts.shown(request.user)}
+    context |= {"turned": crossings.of_user(request.user)}
     return render(request, "trading/positions.html", context | {"may_act": may_trade(request.user)})
 
 
@@ -78,3 +80,17 @@ def settle(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("desk:order", pk)
     messages.success(request, _SAID.get(way, f"Sent again in place of order {pk}."))
     return redirect("desk:order", settled.pk)
+
+
+@require_POST
+def close(request: HttpRequest, pk: int) -> HttpResponse:
+    """Closes what a stop or target turned around."""
+    actions.acting(request)
+    order: Order = views.own_order(request, pk)
+    try:
+        made = turned.close(order, actor=actions.actor_of(request))
+    except AppError as refused:
+        messages.error(request, f"{refused.message} ({request.correlation_id})")
+        return redirect("desk:order", pk)
+    messages.success(request, f"Order {made.pk} closes it: {actions.named(made)}.")
+    return redirect("desk:order", made.pk)

@@ -22,6 +22,7 @@ urlpatterns = [
     path("orders/<int:pk>/back", actions.back_to_queue, name="back"),
     path("orders/<int:pk>/resubmit", actions.resubmit, name="resubmit"),
     path("orders/<int:pk>/map", mapping.map_symbol, name="map"),
+    path("orders/<int:pk>/close", books_pages.close, name="close"),
     path("orders/<int:pk>/settle", books_pages.settle, name="settle"),
     path("positions", books_pages.positions_page, name="positions"),
     path("positions/drifts/<int:pk>/adopt", books_pages.adopt, name="adopt"),

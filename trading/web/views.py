@@ -14,6 +14,7 @@ from trading.domain.orderfsm import State
 from trading.models import Order, Source
 from trading.selectors import gtts, pricing, queue
 from trading.selectors import orders as read
+from trading.selectors import turned as crossings
 from trading.services import health, modify, resolve
 from trading.services.advice import advise
 from trading.web import rows, story, tryout
@@ -173,6 +174,7 @@ def order_context(request: HttpRequest, order: Order, form: OrderEdit | None = N
         **_slices(order),
         "exits": read.exits(order),
         "trigger": gtts.last_of(order),
+        "turned": crossings.of(order),
         "may_send_again": state == State.NEEDS_REVIEW and resolve.may_send_again(order),
         "modify_form": OrderModify(order=order, names=modify.fields_of(order)) if "modify" in possible else None,
         "fills": [(fill, fill.quantity * fill.price) for fill in order.fills.all()],
