@@ -1,13 +1,11 @@
 """Every reason a person can meet on an order: what it says, what it does, what to do about it. The documentation table is made from here."""
 
-from decimal import ROUND_CEILING, Context, Decimal
 from enum import StrEnum
 
-from risk.types import Finding, Verdict
+from risk.examples import EXAMPLES
 
 MISSING = "missing"
 UNREADABLE = "unreadable"
-WIDE = Context(prec=200)
 
 
 class Group(StrEnum):
@@ -38,6 +36,7 @@ class Code(StrEnum):
         code._value_ = name
         code.group, code.about, code.effect, code.sentence = group, about, effect, sentence
         code.todo, code.measured, code.missing = todo, measured, missing
+        code.example = EXAMPLES.get(name, "")
         return code
 
     group: Group
@@ -47,6 +46,7 @@ class Code(StrEnum):
     todo: str
     measured: str
     missing: str
+    example: str  # with the numbers a person would see, for the help page
 
     STATE_HALTED = (
         "STATE_HALTED", RISK, "Trading state", HOLDS, "trading is {actual} ({scope})",
@@ -525,49 +525,6 @@ class Code(StrEnum):
         "MARKET_CLOSED", ROAD, "Market closed", "refused by the broker", "the broker refused the order because the market is closed",
         "Send it again in the session, or give the strategy an off-hours policy.",
     )
-
-
-def phrase(finding: Finding) -> str:
-    """The finding in words, without a full stop: `max_order_value=100000 (STRATEGY breakout), order value 337,488.00`."""
-    code = Code(finding.code)
-    words = {
-        "rule": finding.rule,
-        "scope": finding.scope.replace(":", " ", 1),
-        "limit": span(finding.limit) if finding.unit == "s" else finding.limit,
-        "actual": _measure(finding.actual, finding.unit),
-    }
-    if finding.actual == UNREADABLE:
-        return "{rule}={limit} ({scope}) cannot be read as a limit".format(**words)
-    if finding.actual == MISSING and code.missing:
-        return code.missing.format(**words)
-    parts = [code.sentence] + ([code.measured] if code.measured and finding.verdict != Verdict.CLAMP else [])
-    return ", ".join(part for part in (text.format(**words) for text in parts) if part)
-
-
-def _measure(actual: str, unit: str) -> str:
-    try:
-        return money(Decimal(actual)) if unit == "INR" else span(actual) if unit == "s" else actual
-    except ArithmeticError:  # nothing was measured: "", missing, unreadable
-        return actual
-
-
-def money(value: Decimal) -> str:
-    """`337,488.00`. Rounded up, so that a value just above its limit never looks equal to it."""
-    return f"{value.quantize(Decimal('0.01'), ROUND_CEILING, WIDE):,}"
-
-
-def span(seconds: str) -> str:
-    """`60.2` is "60.2 s", `150` "2 min 30 s", `21660` "6 h 1 min". Empty and other texts stay as they are."""
-    try:
-        total = Decimal(seconds)
-    except ArithmeticError:
-        return seconds
-    if total < 120:
-        return f"{total.quantize(Decimal('0.1'), ROUND_CEILING):f}".removesuffix(".0") + " s"
-    minutes, rest = divmod(int(total), 60)
-    hours, small = divmod(minutes, 60)
-    large, little = (f"{hours} h", f"{small} min") if hours else (f"{minutes} min", f"{rest} s")
-    return large if little.startswith("0 ") else f"{large} {little}"
 
 
 def table() -> str:

@@ -5,7 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Context, localcontext
 
-from risk.codes import Code, phrase
+from risk.codes import Code
+from risk.phrases import phrase
 from risk.rules import PAPER_LOT, PAPER_TICK, RULES, SKEW, STOP_MARKET, Rule, figure, given
 from risk.types import Case, D, Decision, Finding, Limits, OrderIntent, Snapshot, Verdict, countable, positive
 from tvapp.lib.money import ZERO, plain

@@ -6,8 +6,10 @@ from decimal import Decimal as D
 
 import pytest
 
-from risk.codes import Code, Group, money, phrase, span, table
+from risk.codes import Code, Group, table
 from risk.engine import case_of, decide
+from risk.examples import EXAMPLES
+from risk.phrases import money, phrase, span
 from risk.rules import RULES, Rule, max_quantity_per_order, say
 from risk.types import Decision, Finding, Limits, Verdict
 from tests.risk.cases import INFY, READY, desk, found, judge, order, rows
@@ -137,7 +139,12 @@ def test_it_takes_a_row_of_limits_without_values():
 def test_it_explains_every_code(code):
     assert code.value == code.name
     assert code.about and code.effect and code.sentence and code.todo.endswith(".")
-    assert "!" not in code.sentence + code.todo + code.measured + code.missing
+    assert "!" not in code.sentence + code.todo + code.measured + code.missing + code.example
+    assert code.example.endswith(".") or code.group is not Group.RISK
+
+
+def test_it_has_no_example_of_a_code_that_is_gone():
+    assert EXAMPLES.keys() <= Code.__members__.keys()
 
 
 @pytest.mark.parametrize("code", Code)

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
-from risk.codes import Code, phrase, span
+from risk.codes import Code
 from risk.models import Decision, Verdict
+from risk.phrases import phrase, span
 from risk.types import Finding
 from trading.templatetags.desk import lakh, money, qty
 
