@@ -91,8 +91,9 @@ def nobody_listens(settings):
 
 # ---------------------------------------------------------------------------- all of them (bench: in test_bench.py)
 TRIED = {
-    "bench", "brokerstream", "demo", "docs", "doctor", "exportsettings", "importsettings", "kill", "kitesim", "loadcalendar", "loadinstruments", "prepare", "prune", "recoverorders",
-    "replayalert", "rotate_keys", "sweep", "syncorders", "syncpositions",
+    "bench", "brokerstream", "demo", "docs", "doctor", "exportsettings", "importsettings", "kill", "kitesim", "loadcalendar",
+    "loadinstruments", "prepare", "prune", "recoverorders", "replayalert", "riskcheck", "riskreplay", "rotate_keys", "squareoff", "sweep",
+    "syncorders", "syncpositions",
 }  # fmt: skip
 
 
@@ -127,6 +128,39 @@ def test_loadcalendar_refuses_in_one_line(db, words):
     with pytest.raises(CommandError) as refused:
         run("loadcalendar", *words)
     assert "\n" not in str(refused.value)
+
+
+# ---------------------------------------------------------------------------- riskcheck, riskreplay
+def test_riskcheck_says_what_the_gate_would_say(desk):
+    said = run("riskcheck", "BUY", "120", "NSE:INFY", "--strategy", "auto", "--ref", "100", "--set", "GLOBAL.max_quantity_per_order=50")
+    assert "max_quantity_per_order=50 (GLOBAL)" in said and "REJECT: 0 of 120 would go." in said
+    assert "SKIP" in run("riskcheck", "BUY", "1", "NSE:INFY", "--ref", "100", "--all")
+
+
+@pytest.mark.parametrize("words", [["BUY", "many", "NSE:INFY"], ["BUY", "1", "INFY"], ["BUY", "1", "NSE:INFY", "--strategy", "none"],
+                                   ["BUY", "1", "NSE:INFY", "--account", "none"], ["BUY", "1", "NSE:INFY", "--set", "x"]])  # fmt: skip
+def test_riskcheck_refuses_in_one_line(desk, words):
+    with pytest.raises(CommandError) as refused:
+        run("riskcheck", *words)
+    assert "\n" not in str(refused.value)
+
+
+def test_riskreplay_says_which_orders_would_differ(desk, tmp_path):
+    desk.filled("auto")
+    (tmp_path / "limits.json").write_text('{"GLOBAL": {"max_quantity_per_order": "4"}}')
+    period = ["--from", "2020-01-01", "--to", "2100-01-01"]
+    said = run("riskreplay", *period, "--limits", str(tmp_path / "limits.json"))
+    assert "ALLOW 10 -> REJECT QTY_MAX 0" in said and "1 of 1 decisions would differ: QTY_MAX 1." in said
+    assert run("riskreplay", *period).startswith("0 of 1 decisions would differ.")
+
+
+def test_riskreplay_refuses_in_one_line(db, tmp_path):
+    (tmp_path / "bad.json").write_text("{")
+    (tmp_path / "odd.json").write_text('{"MOON": {}}')
+    for words in (["--from", "soon", "--to", "2026-01-01"], *(["--from", "2026-01-01", "--to", "2026-01-01", "--limits", str(tmp_path / n)] for n in ("bad.json", "odd.json", "none.json"))):
+        with pytest.raises(CommandError) as refused:
+            run("riskreplay", *words)
+        assert "\n" not in str(refused.value)
 
 
 # ---------------------------------------------------------------------------- exportsettings, importsettings

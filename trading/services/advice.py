@@ -1,17 +1,15 @@
 """Asks the gate and writes down what it said: as advice for a person (nothing is stored), or with authority in the claim."""
 
-from dataclasses import fields, is_dataclass
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import datetime
 
 from risk import engine
+from risk.codec import to_data
 from risk.models import Decision
 from risk.types import Decision as Verdict
 from trading.models import Order
 from trading.selectors import snapshot
 from trading.selectors.pricing import Offer
 from tvapp.lib import clock
-from tvapp.lib.money import plain
 
 
 def advise(order: Order, now: datetime | None = None) -> Decision:
@@ -47,18 +45,3 @@ def _sources(asked: snapshot.Question) -> list[dict[str, object]]:
             source = getattr(part, "source", "") or ("PROVISIONAL" if getattr(part, "provisional", False) else "DATABASE")
             rows.append({"name": name, "source": source, "age_s": round((snap.now - part.as_of).total_seconds(), 1)})
     return rows
-
-
-def to_data(value: object) -> object:
-    """A value of the gate as JSON: numbers as text, times as ISO."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_data(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, Decimal):
-        return plain(value)
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, dict):
-        return {str(k): to_data(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [to_data(v) for v in value]
-    return value

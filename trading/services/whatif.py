@@ -1,29 +1,33 @@
 """What the gate would say: about an order nobody placed, under the limits in force or others. Writes nothing, reserves nothing, approves nothing."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from django.core.exceptions import ValidationError
 
 from brokers.models import BrokerAccount, Instrument
-from risk import engine
+from risk import engine, replay
+from risk.codec import to_data
+from risk.models import Decision as Row
 from risk.models import RiskSettings
-from risk.types import Decision, Limits
+from risk.types import Decision
 from trading.models import Mode, Order, OrderType, Product, Side, Strategy
 from trading.selectors import snapshot
-from trading.services.advice import to_data
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
+from tvapp.lib.money import plain
 
 MARK = "This is a what-if, not an approval."
-Override = Mapping[str, Mapping[str, object]]  # GLOBAL, ACCOUNT:paper or STRATEGY:breakout -> parameter -> value
+MOST = 20000
+COLUMNS = ("pk", "order_key", "verdict", "code", "final", "snapshot")
 
 
 def one(
     *, account: BrokerAccount, strategy: Strategy | None, instrument: Instrument, side: str, quantity: Decimal, order_type: str = OrderType.MARKET,
     price: Decimal | None = None, trigger_price: Decimal | None = None, ref_price: Decimal | None = None, product: str = Product.MIS,
-    reduce_only: bool = False, mode: str = Mode.MANUAL, limits: Override | None = None,
+    reduce_only: bool = False, mode: str = Mode.MANUAL, limits: replay.Override | None = None,
 ) -> Decision:  # fmt: skip
     """Every rule about this order as if it were sent now. `limits` replaces parameters of rows in force, or adds rows. Raises AppError."""
     now = clock.now()
@@ -34,7 +38,7 @@ def one(
         simulated=account.environment != "LIVE", max_slippage_pct=strategy.max_slippage_pct if strategy else None,
     )  # fmt: skip
     asked = snapshot.question(order, now)
-    return engine.evaluate(asked.intent, asked.snapshot, changed(asked.limits, {} if limits is None else limits), advisory=True)
+    return engine.evaluate(asked.intent, asked.snapshot, replay.override(asked.limits, checked({} if limits is None else limits)), advisory=True)
 
 
 def instrument(key: str) -> Instrument:
@@ -44,19 +48,6 @@ def instrument(key: str) -> Instrument:
         raise AppError("INVALID_VALUE", f"{key} is no symbol: write EXCHANGE:SYMBOL, for example NSE:INFY.", extra={"field": "symbol"})
     known = Instrument.objects.filter(exchange=exchange, tradingsymbol=symbol).first()
     return known or Instrument(exchange=exchange, tradingsymbol=symbol, provisional=True)
-
-
-def changed(rows: Sequence[Limits], override: Override) -> list[Limits]:
-    """The rows with other values. A value of None takes the limit away; a scope without a row gets one."""
-    left, found = checked(override), []
-    for row in rows:
-        values = left.pop(row.label, {})
-        mode = str(values.pop("clamp_mode", row.clamp_mode))
-        found.append(replace(row, clamp_mode=mode, values={**row.values, **values}))
-    for label, values in left.items():
-        scope, _, target = label.partition(":")
-        found.append(Limits(scope, target, str(values.pop("clamp_mode", "REJECT")), values))
-    return found
 
 
 def checked(override: object) -> dict[str, dict[str, object]]:
@@ -88,3 +79,47 @@ def shown(decision: Decision) -> dict[str, object]:
     """The decision as JSON."""
     names = ("verdict", "code", "final", "order_class", "sentence", "findings")
     return {"what_if": MARK, **{name: to_data(getattr(decision, name)) for name in names}}
+
+
+@dataclass(frozen=True)
+class Period:
+    """Decisions of a period under other limits. `unreadable` ones are too old to be computed again; `more`: not all of them were looked at."""
+
+    looked_at: int
+    changes: list[replay.Change]
+    unreadable: int = 0
+    more: bool = False
+
+
+def period(user, start: datetime, end: datetime, limits: object, *, most: int = MOST) -> Period:
+    """What other limits would have changed about this person's orders between two times, newest `most` decisions at most. Raises AppError."""
+    other, changes, unreadable = checked(limits), [], 0
+    rows = Row.objects.for_user(user) if user is not None else Row.objects.all()
+    found = list(rows.filter(at__gte=start, at__lt=end).order_by("-id").values_list(*COLUMNS)[: most + 1])
+    for values in reversed(found[:most]):
+        try:
+            changes += replay.what_changes([replay.Stored(*values)], other)
+        except (KeyError, ValueError, TypeError, ArithmeticError):
+            unreadable += 1
+    return Period(min(len(found), most), changes, unreadable, len(found) > most)
+
+
+def by_code(changes: Iterable[replay.Change]) -> dict[str, int]:
+    """How many orders each reason would have met anew, the most frequent first."""
+    found: dict[str, int] = {}
+    for change in changes:
+        found[change.code or "ALLOW"] = found.get(change.code or "ALLOW", 0) + 1
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def period_shown(found: Period) -> dict[str, object]:
+    """The period as JSON, with its summary by code and each order that would differ."""
+    head = {"what_if": MARK, "looked_at": found.looked_at, "unreadable": found.unreadable, "more": found.more}
+    return {**head, "changed": len(found.changes), "by_code": by_code(found.changes), "changes": [_change(change) for change in found.changes]}
+
+
+def _change(change: replay.Change) -> dict[str, object]:
+    was = change.stored
+    before = {"verdict": was.verdict, "code": was.code, "final": plain(was.final)}
+    after = {"verdict": change.verdict, "code": change.code, "final": plain(change.final), "sentence": change.sentence}
+    return {"decision_id": was.id, "order_id": was.order, "before": before, "after": after}

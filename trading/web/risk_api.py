@@ -1,7 +1,9 @@
 """Where the limits stand, over the API. Thin: the selector decides, this only shows."""
 
+from datetime import date, datetime, time
 from decimal import Decimal
 
+from django.utils.dateparse import parse_datetime
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -14,6 +16,7 @@ from trading.selectors import rms
 from trading.services import whatif
 from trading.web.api import own, trader
 from trading.web.serializers import Number, StrictMixin
+from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 from tvapp.lib.money import plain
 
@@ -50,7 +53,8 @@ class WhatIf(APIView):
             raise AppError("UNKNOWN_FIELD", f"There is no field {name} that could be set here.", extra={"field": name})
         if "intent" in body:
             return Response(whatif.shown(whatif.one(**self._intent(request, body["intent"]), limits=body.get("limits"))))
-        raise AppError("MISSING_FIELD", "Give an intent: one order to judge.", extra={"field": "intent"})
+        start, end = (_instant(body, name) for name in ("from", "to"))
+        return Response(whatif.period_shown(whatif.period(request.user, start, end, body.get("limits", {}))))
 
     def _intent(self, request: Request, given: object) -> dict[str, object]:
         form = IntentSerializer(data=given)
@@ -60,6 +64,17 @@ class WhatIf(APIView):
         strategy = own(Strategy, request.user, strategy_id, select=("account",)) if strategy_id else None
         account = own(BrokerAccount, request.user, account_id) if account_id else strategy.account if strategy else _only_account(request)
         return {"strategy": strategy, "account": account, "instrument": whatif.instrument(data.pop("symbol")), **data}
+
+
+def _instant(body: dict, name: str) -> datetime:
+    """A day or a time; a day without a zone is one in IST."""
+    text = str(body.get(name, ""))
+    try:
+        found = parse_datetime(text) or datetime.combine(date.fromisoformat(text), time.min)
+    except ValueError as exc:
+        words = "Give an intent to judge one order, or from and to (a day or an ISO time) for the decisions of a period."
+        raise AppError("INVALID_VALUE", words, extra={"field": name}) from exc
+    return found if found.tzinfo else found.replace(tzinfo=clock.IST)
 
 
 def _only_account(request: Request) -> BrokerAccount:

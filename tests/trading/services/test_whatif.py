@@ -1,6 +1,8 @@
 import pytest
 from rest_framework.test import APIClient
 
+from risk.codec import from_data, to_data
+from risk.engine import evaluate
 from risk.models import Decision, RiskSettings
 from tests.trading.desk import make_desk
 from trading.models import Order
@@ -66,3 +68,54 @@ def test_it_judges_for_nobody_elses_account(desk):
     client.force_authenticate(other.owner)
     given = {"symbol": "NSE:INFY", "side": "BUY", "quantity": 1, "account_id": desk.account.pk}
     assert client.post("/api/risk/what-if", {"intent": given}, format="json").status_code == 404
+
+
+# ------------------------------------------------------------------------- a period again
+def replayed(api, limits=None, **days) -> dict:
+    body = {"from": "2020-01-01", "to": "2100-01-01", **days, "limits": limits or {}}
+    return api.post("/api/risk/what-if", body, format="json").json()
+
+
+@pytest.fixture
+def decided(desk):
+    """One allowed, one cut, one refused, one exit."""
+    RiskSettings.objects.filter(scope="GLOBAL").update(max_quantity_per_order=50, clamp_mode="CLAMP")
+    for side, quantity, price in (("BUY", 10, 100), ("BUY", 80, 100), ("BUY", 1, 500000), ("SELL", 30, 100)):
+        desk.filled("auto", trade={"order_action": side, "quantity": quantity, "price": price})
+    return desk
+
+
+def test_it_finds_no_difference_under_the_limits_of_then(decided, api):
+    found = replayed(api)
+    assert (found["looked_at"], found["changed"], found["unreadable"]) == (4, 0, 0)
+
+
+def test_it_computes_every_kept_decision_again_to_the_same_findings(decided):
+    for row in Decision.objects.all():
+        said = evaluate(*from_data(row.snapshot))
+        assert [to_data(f) for f in said.findings] == row.findings
+        assert (said.verdict, said.code, said.final, said.sentence) == (row.verdict, row.code, row.final, row.sentence)
+
+
+def test_it_shows_which_orders_other_limits_would_have_changed_and_by_how_much(decided, api):
+    found = replayed(api, {"GLOBAL": {"max_quantity_per_order": "8"}})
+    assert [(c["before"]["verdict"], c["before"]["final"], c["after"]["final"]) for c in found["changes"]] == [("ALLOW", "10", "8"), ("CLAMP", "50", "8")]
+    assert (found["changed"], found["by_code"]) == (2, {"QTY_MAX": 2})
+
+
+def test_it_shows_what_a_looser_limit_would_have_let_pass(decided, api):
+    found = replayed(api, {"GLOBAL": {"max_order_value": "1000000", "max_symbol_exposure": None}})
+    assert [(c["before"]["code"], c["after"]["verdict"], c["after"]["final"]) for c in found["changes"]] == [("VALUE_MAX", "ALLOW", "1")]
+
+
+def test_it_leaves_out_what_was_decided_outside_the_period_or_for_others(decided, api):
+    assert replayed(api, **{"from": "2020-01-01", "to": "2020-02-01"})["looked_at"] == 0
+    client = APIClient()
+    client.force_authenticate(make_desk("ravi").owner)
+    assert replayed(client)["looked_at"] == 0
+    assert replayed(api, **{"from": "soon"})["code"] == "INVALID_VALUE"
+
+
+def test_it_counts_what_is_too_old_to_be_computed_again(decided, api):
+    Decision.objects.filter(verdict="CLAMP").update(snapshot={})
+    assert replayed(api)["unreadable"] == 1
