@@ -60,6 +60,8 @@ class Working(NamedTuple):
     covered: Decimal
     pending: str
     wanted: Mapping[str, str]
+    status: str
+    product: str
 
     @property
     def key(self) -> Key:
@@ -93,7 +95,7 @@ class Working(NamedTuple):
 
 COLUMNS = (
     "id", "strategy_id", "side", "quantity", "filled_quantity", "order_type", "price", "trigger_price", "ref_price", "average_price", "reduce_only",
-    "source", "role", "parent_id", "covered", "pending_action", "pending_changes",
+    "source", "role", "parent_id", "covered", "pending_action", "pending_changes", "status", "product",
 )  # fmt: skip
 
 
@@ -119,12 +121,14 @@ def scopes(order: Order) -> list[Scope]:
     return [*found, Scope(f"STRATEGY:{order.strategy.name}", strategy_id=order.strategy_id)] if order.strategy_id else found
 
 
-def counters(order: Order, now: datetime, price: Decimal | None = None, asked: Collection[str] | None = None) -> Counters:
-    """The facts of each scope of the order. `price` is the one it would be sent at, when that is not its own.
+def counters(
+    order: Order, now: datetime, price: Decimal | None = None, asked: Collection[str] | None = None, book: "Book | None" = None,
+) -> Counters:  # fmt: skip
+    """The facts of each scope of the order. `price` is the one it would be sent at, when that is not its own; `book` when it was read before.
 
     `asked` names the limits that are set for it, so that results nobody asks for are not read; None: all of them.
     """
-    book, sent = Book(order, now), Sent(order, now, order.price if price is None else price)
+    book, sent = book or Book(order, now), Sent(order, now, order.price if price is None else price)
     day = Results(now, order.simulated, prices=book.prices, held=book.held)
     facts = {scope.label: ScopeFacts(**book.facts(scope), **sent.facts(scope), **of_day(day, scope, asked)) for scope in scopes(order)}
     return Counters(scopes=facts, last_signal_at=sent.last_signal_at, as_of=now)
@@ -194,7 +198,7 @@ class Book:
         return {
             "open_symbols": len(symbols), "holds_symbol": self.own[1] in symbols, "open_orders": len(families),
             "net_value": own.net, "buys": _sum([own.buys, beside]), "sells": _sum([own.sells, beside]), "others": _sum(others),
-            "unpriced": [own.exposure, *here, *others].count(None),
+            "unpriced": [own.exposure, *here].count(None),  # of this symbol; those of the others make `others` unknown
         }  # fmt: skip
 
     def weights(self, scope: Scope) -> dict[Key, Weight]:
@@ -226,16 +230,23 @@ class Book:
         left = (net if side == "SELL" else -net) - entries
         return entries + min(sum(pairs.values(), ZERO), max(left, ZERO))
 
+    def unit(self, order: Working) -> Decimal | None:
+        """Rupees of one unit of a resting order, in the worst case."""
+        return order.unit(self.prices.mark(order.spot), self.buffer)
+
     def _value(self, order: Working) -> Decimal | None:
-        unit = order.unit(self.prices.mark(order.spot), self.buffer)
+        unit = self.unit(order)
         return None if unit is None else order.rest * unit * order.spot.multiplier
 
 
 def working(order: Order) -> list[Working]:
     """All orders of the order's book that rest, are reserved or have no known outcome, whoever placed them; without the order itself."""
-    rows = Order.objects.filter(RESERVED, simulated=order.simulated).values_list(*marks.SPOT, *COLUMNS)
+    return [found for found in rows(Order.objects.filter(RESERVED, simulated=order.simulated)) if found.id != order.pk]
+
+
+def rows(orders: QuerySet[Order]) -> list[Working]:
     split = len(marks.SPOT)
-    return [found for row in rows if (found := Working(Spot(*row[:split]), *row[split:])).id != order.pk]
+    return [Working(Spot(*row[:split]), *row[split:]) for row in orders.values_list(*marks.SPOT, *COLUMNS)]
 
 
 def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
@@ -297,7 +308,7 @@ class Sent:
             "orders_day": sum(day for day, _ in counts) - self._own(self.day), "orders_minute": sum(m for _, m in counts) - self._own(self.minute),
             "repeats_minute": sum(self._repeats(trade) for trade in mine),
             "symbol_trades_day": sum(trade.entered and trade.sent_at >= self.day for trade in mine),
-            "lots_day": self._lots(scope), "bars_since_entry": self.bars_since_entry,
+            "lots_day": self._lots(scope), "bars_since_entry": self.bars_since_entry, "bars_known": self.bars_known,
         }  # fmt: skip
 
     def _own(self, since: datetime) -> bool:
@@ -357,6 +368,11 @@ class Sent:
             return None
         entries = self._entries(self.trades) or self._entries(self._trades(self.now - LONG_AGO, strategy_id=self.order.strategy_id))
         return round(Decimal((self.now - max(entries)) / timedelta(seconds=bar)), 4) if entries else None
+
+    @property
+    def bars_known(self) -> bool:
+        """Whether bars can be counted: the strategy says its timeframe, or entered nothing there lately."""
+        return bool(self.order.strategy_id and timeframe.bar_seconds(self.order.strategy.timeframe)) or not self._entries(self.trades)
 
     def _entries(self, trades: Iterable[Trade]) -> list[datetime]:
         return [trade.entered_at for trade in self._mine(trades) if trade.entered]

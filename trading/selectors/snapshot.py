@@ -11,18 +11,15 @@ from decimal import Decimal
 from django.conf import settings
 from django.db.models import Q
 
-from brokers.models import BrokerAccount
+from brokers.models import BrokerAccount, QuoteSource
 from brokers.models import Quote as QuoteRow
 from risk import types as risk
+from risk.engine import PRICE_FRESH
 from risk.models import RiskSettings, Scope, TradingMode
-from trading.domain import orderfsm
-from trading.models import AfterHours, Order, Position, Source, Strategy
-from trading.selectors import pricing, sessions, squareoff
+from trading.models import AfterHours, Order, Source, Strategy
+from trading.selectors import closable, facts, funds, pricing, sessions
 from trading.selectors.stops import state_of
 from tvapp.models import DeskSettings
-
-_COUNTED = [*orderfsm.MAYBE_LIVE, *orderfsm.LIVE]
-_UNRESOLVED = [orderfsm.State.UNKNOWN, orderfsm.State.NEEDS_REVIEW]
 
 
 @dataclass(frozen=True)
@@ -43,10 +40,9 @@ def scopes(order: Order) -> list[str]:
 
 def question(order: Order, now: datetime, offer: pricing.Offer | None = None) -> Question:
     """The question to the gate for this order at this moment; `offer` is how it will be sent, when that was settled before."""
-    desk = DeskSettings.current()
-    rows = _limit_rows(order)
-    intent = _intent(order, offer or pricing.offer(order, now))
-    return Question(intent, _snapshot(order, now, desk), [_limits(r, order, desk) for r in rows], _versions(rows))
+    desk, rows = DeskSettings.current(), _limit_rows(order)
+    offer, limits = offer or pricing.offer(order, now), [_limits(row, order, desk) for row in rows]
+    return Question(_intent(order, offer), _snapshot(order, now, offer, limits), limits, _versions(rows))
 
 
 def _intent(order: Order, offer: pricing.Offer) -> risk.OrderIntent:
@@ -89,23 +85,21 @@ def _versions(rows: Sequence[RiskSettings]) -> str:
     return "/".join(f"{row.scope[0]}{row.pk}v{row.version}" for row in rows)
 
 
-def _snapshot(order: Order, now: datetime, desk: DeskSettings) -> risk.Snapshot:
-    others = Order.objects.filter(
-        account_id=order.account_id, exchange=order.exchange, tradingsymbol=order.tradingsymbol, product=order.product, status__in=_COUNTED
-    ).exclude(pk=order.pk)
+def _snapshot(order: Order, now: datetime, offer: pricing.Offer, limits: Sequence[risk.Limits]) -> risk.Snapshot:
+    book, asked = facts.Book(order, now), {name for row in limits for name in row.values}
     return risk.Snapshot(
-        now=now, environment=order.account.environment, instrument=_instrument(order, now), position=_position(order, others, now),
-        orders=_orders(others, now), funds=None, quote=_quote(order), counters=None, states=_states(order, now),
-        sessions=sessions.facts(order.exchange, now),
+        now=now, environment=order.account.environment, instrument=_instrument(order, now), position=closable.position(order, now, book),
+        orders=closable.orders(order, now, book), funds=funds.funds(order, now, book), quote=_quote(order, now, book),
+        counters=facts.counters(order, now, offer.price, asked, book), states=_states(order, now), sessions=sessions.facts(order.exchange, now),
     )  # fmt: skip
 
 
 def _instrument(order: Order, now: datetime) -> risk.InstrumentFacts:
     row = order.instrument
     if row is None:
-        facts = {"kind": "", "tick": None, "lot": None, "freeze": None, "expiry": None, "provisional": False, "resolved": False, "version": ""}
+        blank = {"kind": "", "tick": None, "lot": None, "freeze": None, "expiry": None, "provisional": False, "resolved": False, "version": ""}
         return risk.InstrumentFacts(
-            symbol=order.tradingsymbol, exchange=order.exchange, reason=order.status_reason or "INSTRUMENT_UNKNOWN", as_of=now, **facts
+            symbol=order.tradingsymbol, exchange=order.exchange, reason=order.status_reason or "INSTRUMENT_UNKNOWN", as_of=now, **blank
         )
     return risk.InstrumentFacts(
         symbol=row.tradingsymbol, exchange=row.exchange, kind=row.kind, tick=row.tick, lot=row.lot, freeze=row.freeze, expiry=row.expiry,
@@ -113,54 +107,16 @@ def _instrument(order: Order, now: datetime) -> risk.InstrumentFacts:
     )  # fmt: skip
 
 
-def _position(order: Order, others, now: datetime) -> risk.PositionFacts:
-    # the working orders first: one that fills between the two reads then counts twice, and an exit is cut too much rather than too little
-    working = _rests(order, others)
-    if order.source == Source.SQUARE_OFF and order.account.environment != "PAPER":
-        return _at_broker(order, working)
-    mine = Position.objects.filter(account_id=order.account_id, instrument_id=order.instrument_id, product=order.product)
-    net = sum(mine.values_list("quantity", flat=True), Decimal(0))  # summed here: SQLite adds in floating point
-    against = "SELL" if net > 0 else "BUY"
-    closing = sum((rest for side, rest in working if net and side == against), Decimal(0))
-    return risk.PositionFacts(net=net, sellable=max(net, Decimal(0)), closing=closing, as_of=now)
-
-
-def _at_broker(order: Order, working: list[tuple[str, Decimal]]) -> risk.PositionFacts | None:
-    """For a square-off the broker's own figure counts: what was opened outside the desk is closed, too."""
-    read = squareoff.at_broker(order)
-    if read is None:
-        return None
-    net, as_of = read
-    closing = sum((rest for side, rest in working if side == order.side), Decimal(0))
-    return risk.PositionFacts(net=net, sellable=max(net, Decimal(0)), closing=closing, as_of=as_of)
-
-
-def _rests(order: Order, others) -> list[tuple[str, Decimal]]:
-    """Side and unfilled rest of each other order. Exits that cancel each other count once, and those of the order's own pair not at all.
-
-    Resting exits of the order's own strategy make room before it leaves (`services.brackets.may_leave`): it is not cut for them.
-    """
-    fields = ("side", "quantity", "filled_quantity", "source", "status", "strategy_id", "parent_id", "covered")
-    rests, pairs = [], {}
-    for side, quantity, filled, source, status, strategy, parent, covered in others.values_list(*fields):
-        rest = (quantity or Decimal(0)) - filled
-        mine = (parent, covered) == (order.parent_id, order.covered) if order.source == Source.BRACKET else strategy == order.strategy_id
-        if source != Source.BRACKET:
-            rests.append((side, rest))
-        elif not mine or order.source == Source.SQUARE_OFF or (order.source != Source.BRACKET and status in orderfsm.MAYBE_LIVE):
-            pairs[parent, covered] = max((side, rest), pairs.get((parent, covered), (side, rest)))
-    return rests + list(pairs.values())
-
-
-def _orders(others, now: datetime) -> risk.OrdersFacts:
-    return risk.OrdersFacts(unresolved=others.filter(status__in=_UNRESOLVED).count(), as_of=now)
-
-
-def _quote(order: Order) -> risk.Quote | None:
+def _quote(order: Order, now: datetime, book: facts.Book) -> risk.Quote | None:
+    """The price of now while it is fresh, else the mark of what the account holds of it; else whatever there is, for the record of its age."""
     row = QuoteRow.objects.filter(instrument_id=order.instrument_id).first() if order.instrument_id else None
-    if row is None or not row.serves(order.account):
+    mark = next((held.mark for held in book.held if (held.spot.account_id, held.spot.instrument_id) == book.own and held.mark), None)
+    serves = row is not None and row.serves(order.account)
+    if mark is not None and mark.at is not None and not (serves and now - row.at <= PRICE_FRESH["QUOTE"]):
+        return risk.Quote(ltp=mark.price, source="MARK", as_of=mark.at, independent=mark.independent)
+    if not serves:
         return None
-    return risk.Quote(ltp=row.ltp, bid=row.bid, ask=row.ask, source="QUOTE", as_of=row.at)
+    return risk.Quote(ltp=row.ltp, bid=row.bid, ask=row.ask, source="QUOTE", as_of=row.at, independent=row.source != QuoteSource.ALERT)
 
 
 def _states(order: Order, now: datetime) -> risk.StateFacts:

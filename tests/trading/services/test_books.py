@@ -39,7 +39,13 @@ def remote(desk, wire, monkeypatch):
     BrokerAccount.objects.filter(pk=desk.account.pk).update(broker="zerodha", environment="SIM")
     desk.account.refresh_from_db()
     Instrument.objects.create(exchange="NSE", tradingsymbol="INFY")
+    just_read(desk.account)
     return desk.account
+
+
+def just_read(account) -> None:
+    """The gate opens nothing on positions that were never read, or a minute ago."""
+    SyncState.objects.update_or_create(account=account, defaults={"positions_at": clock.now(), "holdings_at": clock.now()})
 
 
 def again(order: Order) -> Order:
@@ -47,12 +53,14 @@ def again(order: Order) -> Order:
 
 
 def sent(desk, **changes) -> Order:
+    just_read(desk.account)
     order = desk.filled("auto", trade={"order_type": "LIMIT", **changes.pop("trade", {})}, **changes)
     assert order.status == "SENT"
     return order
 
 
 def unknown(desk, wire, symbol="INFY") -> Order:
+    just_read(desk.account)
     wire.answers = [Ambiguous("OTHER", "timed out")]
     Instrument.objects.get_or_create(exchange="NSE", tradingsymbol=symbol)
     order = desk.filled("auto", symbol=f"NSE:{symbol}", trade={"order_type": "LIMIT"})
@@ -398,6 +406,7 @@ def test_it_keeps_what_the_broker_says_of_positions_and_money(desk, wire, remote
 
 def test_it_reads_the_other_books_with_every_change_and_once_a_minute(desk, wire, remote, monkeypatch):
     asked = []
+    SyncState.objects.all().delete()
     monkeypatch.setattr(wire, "positions", lambda: asked.append(1) or ())
     for second in (0, 5, 30, 61, 65):
         with after(second):

@@ -1,0 +1,112 @@
+"""What an order can close: the position, what may be sold of it, and what other orders are closing already.
+
+Paper's book is ours and always fresh. At a real broker it counts as of the last read; shares in the depository are known from there alone.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from brokers.models import BrokerHolding, BrokerPosition, Environment, SyncState
+from risk.types import OrdersFacts, PositionFacts
+from trading.domain import orderfsm
+from trading.domain.orderfsm import State
+from trading.models import Fill, Order, Product, Source
+from trading.selectors import drift, squareoff
+from trading.selectors.facts import Book, Working
+from tvapp.lib.money import ZERO
+
+UNRESOLVED = (State.UNKNOWN, State.NEEDS_REVIEW)
+HOLDINGS_FRESH = timedelta(minutes=20)
+DELIVERY = (Product.CNC, Product.MTF)
+
+
+def orders(order: Order, now: datetime, book: Book) -> OrdersFacts:
+    """How many other orders of the symbol may or may not be live."""
+    return OrdersFacts(unresolved=sum(other.status in UNRESOLVED for other in _beside(order, book)), as_of=now)
+
+
+def position(order: Order, now: datetime, book: Book) -> PositionFacts | None:
+    """The position an order of this account, symbol and product meets. None: a real broker's was never read."""
+    net = sum((held.quantity for held in book.held if (held.spot.account_id, held.spot.instrument_id, held.product) == _key(order)), ZERO)
+    rests = _rests(order, _beside(order, book))
+    if order.account.environment != Environment.PAPER and order.source == Source.SQUARE_OFF:
+        return _squared_off(order, rests)
+    if order.account.environment == Environment.PAPER:
+        sellable = max(net, ZERO)
+        return PositionFacts(net=net, sellable=sellable, closing=_closing(order, rests, net, sellable), as_of=now)
+    return _at_broker(order, net, rests)
+
+
+def _squared_off(order: Order, rests: list[tuple[str, Decimal]]) -> PositionFacts | None:
+    """For a square-off the broker's own figure counts: what was opened outside the desk is closed, too."""
+    read = squareoff.at_broker(order)
+    if read is None:
+        return None
+    net, as_of = read
+    return PositionFacts(net=net, sellable=max(net, ZERO), closing=sum((rest for side, rest in rests if side == order.side), ZERO), as_of=as_of)
+
+
+def _at_broker(order: Order, net: Decimal, rests: list[tuple[str, Decimal]]) -> PositionFacts | None:
+    sync = SyncState.objects.filter(account_id=order.account_id).first()
+    if sync is None or sync.positions_at is None:
+        return None
+    sellable, as_of = max(net, ZERO), sync.positions_at
+    if order.product in DELIVERY and order.side == "SELL":
+        sellable = _sellable(order, sync.positions_at)
+        if sync.holdings_at is None or sync.positions_at - sync.holdings_at > HOLDINGS_FRESH:
+            as_of = sync.holdings_at
+    row = drift.of_key(order.account_id, (order.exchange, order.tradingsymbol, order.product))
+    there = drift.there(row, drift.books_of(order.account_id, order.instrument_id, order.product), order.product) if row else None
+    closing = _closing(order, rests, net, sellable)
+    return PositionFacts(net=net, sellable=sellable, closing=closing, as_of=as_of, drifted=row is not None, broker_net=there)
+
+
+def _sellable(order: Order, read_at: datetime) -> Decimal:
+    """Shares in the depository and today's trades in them: as the broker told, and what was filled since. T+1 shares only where they may be sold."""
+    key = {"account_id": order.account_id, "exchange": order.exchange, "tradingsymbol": order.tradingsymbol}
+    holding = BrokerHolding.objects.filter(**key).first()
+    there = ZERO
+    if holding is not None:
+        there = holding.quantity - holding.used_quantity + (holding.t1_quantity if order.account.sell_t1 else ZERO)
+    today = BrokerPosition.objects.filter(**key, product=order.product).values_list("net_qty", flat=True).first() or ZERO
+    return max(there + today + _since(order, read_at), ZERO)
+
+
+def _since(order: Order, read_at: datetime) -> Decimal:
+    """Filled after the read. A sale the desk heard of later may be in the read already: it counts twice rather than not at all."""
+    key = {"account_id": order.account_id, "instrument_id": order.instrument_id, "product": order.product}
+    fills = Fill.objects.filter(**key, seen_at__gte=read_at).values_list("side", "quantity", "at")
+    return sum((-quantity if side == "SELL" else quantity for side, quantity, at in fills if side == "SELL" or at >= read_at), ZERO)
+
+
+def _key(order: Order) -> tuple[int, int | None, str]:
+    return order.account_id, order.instrument_id, order.product
+
+
+def _beside(order: Order, book: Book) -> list[Working]:
+    """Other orders of the same account, symbol and product that are or may be live."""
+    return [other for other in book.working if (*other.key, other.product) == _key(order)]
+
+
+def _closing(order: Order, rests: Iterable[tuple[str, Decimal]], net: Decimal, sellable: Decimal) -> Decimal:
+    """What of the position is being closed already, all orders against it together."""
+    against = "SELL" if net > 0 or (order.product in DELIVERY and sellable > 0) else "BUY" if net < 0 else ""
+    return sum((rest for side, rest in rests if side == against), ZERO)
+
+
+def _rests(order: Order, others: Iterable[Working]) -> list[tuple[str, Decimal]]:
+    """Side and unfilled rest of each other order. Exits that cancel each other count once, and those of the order's own pair not at all.
+
+    Resting exits of the order's own strategy make room before it leaves (`services.brackets.may_leave`): it is not cut for them.
+    """
+    rests: list[tuple[str, Decimal]] = []
+    pairs: dict[tuple[object, ...], tuple[str, Decimal]] = {}
+    for other in others:
+        own = (other.parent_id, other.covered) == (order.parent_id, order.covered)
+        mine = own if order.source == Source.BRACKET else other.strategy_id == order.strategy_id
+        if other.source != Source.BRACKET:
+            rests.append((other.side, other.rest))
+        elif not mine or order.source == Source.SQUARE_OFF or (order.source != Source.BRACKET and other.status in orderfsm.MAYBE_LIVE):
+            pairs[other.family] = max((other.side, other.rest), pairs.get(other.family, (other.side, other.rest)))
+    return rests + list(pairs.values())
