@@ -3,7 +3,7 @@ never guesses an outcome and never writes the database (the paper broker: nothin
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import ClassVar
 
@@ -49,6 +49,7 @@ class Adapter(ABC):
     """
 
     caps: ClassVar[Capabilities]
+    ahead: timedelta | None = None  # how far the broker's clock is ahead of this machine's, as its last answer showed; None: not seen
 
     @abstractmethod
     def place(self, request: OrderRequest) -> PlaceAck:

@@ -68,7 +68,10 @@ class ZerodhaAdapter(Adapter):
         """One request of this account: a login, a place in the budget, the call. Raises BrokerError."""
         kite = self._client()
         throttle.acquire(self.account, kind, closing=closing)
-        return self._spend(kind, lambda: kite.call(purpose, work))
+        try:
+            return self._spend(kind, lambda: kite.call(purpose, work))
+        finally:
+            self.ahead = kite.ahead
 
     def _client(self) -> Client:
         client.checked_root(self.account)

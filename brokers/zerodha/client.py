@@ -9,6 +9,8 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -120,6 +122,7 @@ class Client:
         self.root = root
         self.kite = _kite_class()(api_key=api_key_of(account), access_token=token or None, root=root)
         self._heard: requests.Response | None = None
+        self.ahead: timedelta | None = None
         self._used_at = clock.monotonic()
         session = self.kite.reqsession
         session.max_redirects, session.trust_env = 0, False
@@ -128,7 +131,7 @@ class Client:
             session.mount(scheme, _adapter_class()(account.source_ip or ANY_IPV4))
 
     def _hear(self, response: "requests.Response", *args: object, **more: object) -> None:
-        self._heard = response
+        self._heard, self.ahead = response, _ahead(response)
 
     def call(self, purpose: Purpose, work: Callable[[Any], Any], *more_secrets: str) -> Any:
         """`work(kite)`, once. Whatever goes wrong is raised as a BrokerError that says what is proven."""
@@ -190,6 +193,19 @@ class Client:
         self._heard = None
         self.kite.reqsession.hooks["response"].clear()
         self.kite.reqsession.close()
+
+
+def _ahead(response: "requests.Response") -> timedelta | None:
+    """How far the other clock is ahead, as the Date header proves: it names a whole second, and the call took its time. 0 when it may be right."""
+    try:
+        told = parsedate_to_datetime(response.headers["Date"])
+    except (KeyError, ValueError, TypeError):
+        return None
+    if told.tzinfo is None:
+        return None
+    now = clock.now()
+    asked = now - response.elapsed
+    return max(told - now, timedelta(0)) or min(told + timedelta(seconds=1) - asked, timedelta(0))
 
 
 def _timeout(purpose: Purpose) -> tuple[float, float]:

@@ -6,7 +6,7 @@ import pytest
 
 from brokers.kitesim import engine, kite
 from brokers.models import Instrument
-from risk.models import RiskSettings, TradingState
+from risk.models import RiskSettings, Trip
 from tests.zerodha.test_books import outside
 from trading.models import AfterHours, Gtt, Order, Strategy, SystemEvent
 from trading.services import modify, orders, refusals
@@ -79,7 +79,7 @@ def test_it_stops_the_account_when_its_address_is_refused(road):
     road.bench.post("accounts", api_key="simkey", ip_allowed=False)
     order_id = road.alert()
     road.go(0, 1)
-    assert road.order(order_id).status_reason == "IP_NOT_ALLOWED" and TradingState.objects.get().scope == f"ACCOUNT:{road.account.pk}"
+    assert road.order(order_id).status_reason == "IP_NOT_ALLOWED" and Trip.objects.get().scope == f"ACCOUNT:{road.account.pk}"
     again = road.alert()
     road.go(0, 1)
     assert (road.order(again).status, road.truth(again)) == ("HELD", [])

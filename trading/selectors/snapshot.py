@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from django.conf import settings
 from django.db.models import Q
 
 from brokers.models import BrokerAccount, QuoteSource
@@ -17,7 +16,7 @@ from risk import types as risk
 from risk.engine import PRICE_FRESH
 from risk.models import RiskSettings, Scope, TradingMode
 from trading.models import AfterHours, Order, Source, Strategy
-from trading.selectors import closable, facts, funds, pricing, sessions
+from trading.selectors import closable, facts, funds, live, pricing, sessions
 from trading.selectors.stops import state_of
 from tvapp.models import DeskSettings
 
@@ -122,10 +121,11 @@ def _quote(order: Order, now: datetime, book: facts.Book) -> risk.Quote | None:
 def _states(order: Order, now: datetime) -> risk.StateFacts:
     row = state_of(scopes(order))
     account: BrokerAccount = order.account
+    bar, armed = ("", False) if not live.is_live(account) else (live.barred(), live.arm_of(order.strategy_id, now) is not None)
     return risk.StateFacts(
         state=row.state if row else TradingMode.ACTIVE, scope=row.scope if row else "", reason=row.reason if row else "",
         account_state=account.state, account_enabled=account.enabled, strategy_enabled=not order.strategy_id or order.strategy.enabled,
-        live_allowed=settings.ALLOW_LIVE, armed=False, refusal=_refusal(order), as_of=now,
+        live_allowed=not bar, live_word=bar, armed=armed, refusal=_refusal(order), as_of=now,
     )  # fmt: skip
 
 

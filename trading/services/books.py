@@ -20,7 +20,7 @@ from brokers.types import LIVE, TERMINAL, Funds, Holding, OrderReport, Position,
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import AttemptKind, Level, Order, Pending, Source, SystemEvent
-from trading.services import cancels, changes, connect, drift, external, gtt, orders, polling, recover, sync, sysevents
+from trading.services import cancels, changes, connect, drift, external, gtt, orders, polling, recover, sync, sysevents, tripwires
 from tvapp.lib import clock, crash
 from tvapp.models import DeskSettings
 
@@ -64,6 +64,7 @@ def sync_account(account_id: int, *, full: bool = False) -> str:
         book = fetch(account, adapter)
     except BrokerError as exc:
         return _failed(account, adapter, exc, "order book", began)
+    tripwires.clock_off(account, adapter.ahead)
     try:
         changed = _apply(account, adapter, book)
     except BrokerError as exc:  # triggers are read there, too, before an order counts as a stranger's
@@ -73,6 +74,7 @@ def sync_account(account_id: int, *, full: bool = False) -> str:
         said = _read_rest(account, adapter, complete=book.complete)
         if said:
             return said
+        tripwires.drifted(account)
         _open_gate(account, book)
     polling.served(account_id, began)
     return f"{changed} changed"

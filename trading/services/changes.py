@@ -4,6 +4,7 @@ A change names the values to reach, so asking twice cannot do it twice; still it
 """
 
 import logging
+from collections.abc import Mapping
 from decimal import Decimal
 
 from django.db.models import F
@@ -12,8 +13,11 @@ from brokers import registry
 from brokers.base import Adapter
 from brokers.errors import BrokerError
 from brokers.types import OrderReport
+from risk.models import TradingMode
 from trading.models import AttemptKind, AttemptOutcome, Order, OrderAttempt, Pending
-from trading.services import asks, halt, orders, sync
+from trading.selectors.snapshot import scopes
+from trading.selectors.stops import state_of
+from trading.services import asks, orders, sync
 from tvapp.lib import clock
 
 logger = logging.getLogger("tvapp.changes")
@@ -42,17 +46,26 @@ def _fault(order: Order, adapter: Adapter, last: OrderAttempt | None) -> str:
     most = adapter.caps.modifications
     if most is not None and order.modifications >= most:
         return f"the broker lets one order be changed {most} times, and this one was"
-    if halt.halted(order) is not None and not _only_less(order):
-        return "trading is stopped"
+    if not only_less(order, order.pending_changes) and (why := _stopped(order)):
+        return why
     wish = asks.wished_at(order, "CHANGE_ASKED")
     if wish and clock.now() - wish > clock.seconds(GIVE_UP_S):
         return f"it could not be sent for {GIVE_UP_S} s ({last.message or 'no answer'})" if last else "nobody sent it in time"
     return ""
 
 
-def _only_less(order: Order) -> bool:
-    asked = order.pending_changes
-    return set(asked) == {"quantity"} and Decimal(asked["quantity"]) <= (order.quantity or 0)
+def only_less(order: Order, wanted: Mapping[str, Decimal | str]) -> bool:
+    """Whether a change does nothing but lower the quantity: that passes in every state, as a cancel does."""
+    return set(wanted) == {"quantity"} and Decimal(wanted["quantity"]) <= (order.quantity or 0)
+
+
+def _stopped(order: Order) -> str:
+    """Read right before the change leaves. What only closes is changed while entries are stopped, too."""
+    stop = state_of(scopes(order))
+    closes = order.reduce_only or (order.decision is not None and order.decision.order_class == "EXIT")
+    if stop is None or (stop.state != TradingMode.HALTED and closes):
+        return ""
+    return "trading is stopped" if stop.state == TradingMode.HALTED else "only changes that lower the risk leave now"
 
 
 def _send(order: Order, adapter: Adapter) -> OrderAttempt:

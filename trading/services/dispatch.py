@@ -22,7 +22,7 @@ from risk.codes import Code
 from risk.models import Decision, Verdict
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
-from trading.models import AttemptKind, AttemptOutcome, Gtt, Level, Mode, Order, OrderAttempt, Pending, Source
+from trading.models import AttemptKind, AttemptOutcome, Gtt, Level, Mode, Order, OrderAttempt, Pending
 from trading.selectors import pricing, queue
 from trading.selectors.snapshot import scopes
 from trading.services import (
@@ -43,6 +43,7 @@ from trading.services import (
     slicing,
     sync,
     sysevents,
+    tripwires,
 )
 from tvapp.lib import clock, crash, log
 from tvapp.lib.money import plain
@@ -172,6 +173,7 @@ def _disk_low(order: Order) -> bool:
 
 def _stop(order: Order, decision: Decision) -> None:
     facts = {"verdict": decision.verdict, "decision": decision, "starts": 0}
+    tripwires.judged(order, decision)
     if decision.code == Code.REFUSAL_OPEN:
         return _ask_first(order, decision)
     if decision.code in ASKED_OF_EXITS and decision.order_class == "EXIT":
@@ -185,6 +187,7 @@ def _stop(order: Order, decision: Decision) -> None:
     else:
         to, text = State.REJECTED_RISK, f"Never left the desk. {decision.sentence}"
     orders.move(order, to, code=decision.code, text=text, actor="risk gate", data={"decision": decision.pk}, **facts)
+    brackets.held_back(order)
 
 
 def _ask_first(order: Order, decision: Decision) -> None:
@@ -280,9 +283,9 @@ def _send(claimed: Claimed, prepared: gtt.Prepared | None = None) -> str:
     order, attempt = claimed.order, claimed.attempt
     if not _still_ours(order):
         return _overslept(order, attempt)
-    stop = halt.halted(order)
-    if stop is not None and order.source != Source.SQUARE_OFF:
-        return _unsent(order, attempt, f"trading was stopped ({stop.reason or stop.scope}) before it left")
+    bar = halt.bars(order, closes=claimed.request.reduce_only)
+    if bar is not None:
+        return _unsent(order, attempt, bar)
     adapter = registry.adapter_for(order.account)
     try:
         done = gtt.place_for(order, claimed.request, prepared, adapter) if order.gtt else adapter.place(claimed.request)
@@ -349,10 +352,11 @@ def _finish(attempt: OrderAttempt, outcome: str, message: str, raw: dict[str, ob
     )
 
 
-def _unsent(order: Order, attempt: OrderAttempt, why: str) -> str:
+def _unsent(order: Order, attempt: OrderAttempt, bar: halt.Bar) -> str:
     with transaction.atomic():
-        _finish(attempt, AttemptOutcome.NOT_SENT, why, {})
-        orders.move(order, State.HELD, code="STATE_HALTED", text=f"On hold: {why}. Nothing was sent.", actor=WORKER)
+        _finish(attempt, AttemptOutcome.NOT_SENT, bar.why, {})
+        orders.move(order, State.HELD, code=bar.code, text=f"On hold: {bar.why}. Nothing was sent.", actor=WORKER)
+        brackets.held_back(order)
     return "halted"
 
 

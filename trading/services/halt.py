@@ -1,13 +1,15 @@
 """The kill switch: one row, committed before anybody is told it is on. It survives restarts and is read again right before each write."""
 
+from dataclasses import dataclass
+
 from brokers.models import BrokerAccount
 from risk.models import TradingMode, TradingState
 from trading.domain import orderfsm
-from trading.domain.orderfsm import State
 from trading.models import Level, Order, Role, Source
+from trading.selectors import live
 from trading.selectors.snapshot import scopes
 from trading.selectors.stops import Stop, standing, state_of
-from trading.services import arming, orders, sysevents, trips
+from trading.services import disarming, orders, sysevents, trips
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 
@@ -33,8 +35,8 @@ def kill(key: str, *, reason: str, actor: str, cancel_open: bool = True) -> dict
     """
     _set(key, TradingMode.HALTED, reason, actor)
     sysevents.record("risk", "KILL_ON", f"{actor} stopped trading ({key}): {reason or 'no reason given'}.", level=Level.ERROR)
-    arming.disarm_scope(key, f"{actor} stopped trading ({key})", actor=actor)
-    done = {"held": _park(key, actor), "cancelled": _cancel_open(key, actor) if cancel_open else 0}
+    disarming.disarm_scope(key, f"{actor} stopped trading ({key})", actor=actor)
+    done = {"held": trips.park(key, actor), "cancelled": _cancel_open(key, actor) if cancel_open else 0}
     return {**done, "external": _live(key).filter(source=Source.EXTERNAL).count()}
 
 
@@ -66,18 +68,6 @@ def status() -> list[Stop]:
     return standing()
 
 
-def _orders_of(key: str):
-    name, _, pk = key.partition(":")
-    rows = Order.objects.select_related("account", "strategy")
-    return rows if name == "GLOBAL" else rows.filter(**{f"{name.lower()}_id": pk})
-
-
-def _park(key: str, actor: str) -> int:
-    text = "On hold: trading is stopped. After the release it waits for you again."
-    rows = _orders_of(key).filter(status=State.QUEUED).exclude(source=Source.SQUARE_OFF)
-    return sum(orders.move(order, State.HELD, code="STATE_HALTED", text=text, actor=actor) for order in rows)
-
-
 def _cancel_open(key: str, actor: str) -> int:
     ours = _live(key).exclude(role__in=PROTECTIVE).exclude(source__in=(Source.EXTERNAL, Source.SQUARE_OFF))
     return sum(_cancel_one(pk, actor) for pk in list(ours.values_list("pk", flat=True)))
@@ -91,7 +81,7 @@ def cancel_entries(key: str, actor: str) -> int:
 
 
 def _live(key: str):
-    return _orders_of(key).filter(status__in=orderfsm.LIVE)
+    return trips.orders_of(key).filter(status__in=orderfsm.LIVE)
 
 
 def _cancel_one(pk: int, actor: str) -> bool:
@@ -106,6 +96,29 @@ def _cancel_one(pk: int, actor: str) -> bool:
             continue
         return True
     return False
+
+
+@dataclass(frozen=True)
+class Bar:
+    """Why an order must not be written to its broker after all."""
+
+    code: str
+    why: str
+
+
+def bars(order: Order, *, closes: bool) -> Bar | None:
+    """Asked right before the write, with everything read anew: what was decided in the claim may have changed since.
+
+    HALTED keeps back everything but a square-off, REDUCING what opens (`closes` is False), and a live account needs the desk's yes.
+    """
+    stop = state_of(scopes(order))
+    if stop and stop.state == TradingMode.HALTED and order.source != Source.SQUARE_OFF:
+        return Bar("STATE_HALTED", f"trading was stopped ({stop.reason or stop.scope}) before it left")
+    if stop and not closes and order.source != Source.SQUARE_OFF:
+        return Bar("STATE_REDUCING", f"only exits leave since a moment ago ({stop.reason or stop.scope})")
+    if live.is_live(order.account) and (why := live.barred()):
+        return Bar("LIVE_NOT_ALLOWED", f"live orders are not allowed: {why}")
+    return None
 
 
 def halted(order: Order) -> Stop | None:

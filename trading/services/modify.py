@@ -9,6 +9,7 @@ from risk.models import Verdict
 from trading.domain import orderfsm
 from trading.domain.pricing import PRICED, TRIGGERED, snap
 from trading.models import Mode, Order, OrderType
+from trading.services import changes as changing
 from trading.services import orders, slicing
 from trading.services.advice import advise
 from tvapp.lib import clock
@@ -40,7 +41,7 @@ def modify(order: Order, changes: Mapping[str, Decimal], *, actor: str, version:
         raise AppError("VERSION_CONFLICT", "The order changed since you opened it. Look at it again, then decide.", status=409)
     wanted = _wanted(order, changes)
     _check_count(order)
-    if not _only_less(order, wanted):
+    if not changing.only_less(order, wanted):
         _ask_gate(order, wanted)
     return orders.ask_change(order, wanted, actor=actor)
 
@@ -70,10 +71,6 @@ def _check_count(order: Order) -> None:
     if most is not None and order.modifications >= most:
         text = f"The broker lets one order be changed {most} times, and this one was. Cancel it and send a new one."
         raise AppError("CHANGED_TOO_OFTEN", text, status=409)
-
-
-def _only_less(order: Order, wanted: Mapping[str, Decimal]) -> bool:
-    return set(wanted) == {"quantity"} and wanted["quantity"] <= (order.quantity or 0)
 
 
 def _ask_gate(order: Order, wanted: Mapping[str, Decimal]) -> None:

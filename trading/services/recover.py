@@ -14,8 +14,8 @@ from brokers.errors import BrokerError
 from brokers.types import LIVE, OrderReport, Status
 from brokers.types import Fill as BrokerFill
 from trading.domain.orderfsm import State
-from trading.models import AttemptOutcome, Level, Order, OrderAttempt, SystemEvent
-from trading.services import halt, health, ledgers, orders, polling, sync, sysevents
+from trading.models import AttemptOutcome, Level, Order, OrderAttempt
+from trading.services import health, ledgers, orders, polling, sync, sysevents, tripwires
 from tvapp.lib import clock, crash
 
 logger = logging.getLogger("tvapp.recover")
@@ -32,7 +32,8 @@ def lost(order: Order, why: str) -> str:
         return _settle_from_own_book(order)
     text = f"The broker may or may not have it: {why}. It is being looked up by its tag; it is not sent again."
     look_at = clock.now() + clock.seconds(_looks(order)[0])
-    orders.move(order, State.UNKNOWN, code="OUTCOME_UNKNOWN", text=text, actor=ACTOR, look_at=look_at, looks=0)
+    if orders.move(order, State.UNKNOWN, code="OUTCOME_UNKNOWN", text=text, actor=ACTOR, look_at=look_at, looks=0):
+        tripwires.unknown(order)
     return "unknown"
 
 
@@ -175,13 +176,8 @@ def _odd(order: Order, found: Sequence[OrderReport]) -> str:
 
 
 def twice(order: Order, found: Sequence[OrderReport]) -> None:
-    """The highest alarm, once per order: two orders where there should be one. The account sends nothing more until a person released it."""
-    if SystemEvent.objects.filter(code="TAG_TWICE", order=order, category="broker").exists():
-        return
-    shown = ", ".join(sorted({r.key.broker_order_id for r in found} | {order.broker_order_id} - {""}))
-    text = f"The broker has more than one order with the tag of order {order.pk}: {shown}. {order.account.name} is stopped until you release it."
-    sysevents.record("broker", "TAG_TWICE", text, level=Level.ERROR, owner=order.owner, order=order)
-    halt.kill(f"ACCOUNT:{order.account_id}", reason=f"two broker orders carry the tag of order {order.pk}", actor=ACTOR, cancel_open=False)
+    """Two orders where there should be one: the account sends nothing more until a person released it."""
+    tripwires.tag_twice(order, ", ".join(sorted({r.key.broker_order_id for r in found} | {order.broker_order_id} - {""})))
 
 
 def _needs_review(order: Order, code: str, text: str, **fields: object) -> str:

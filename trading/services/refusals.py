@@ -1,8 +1,10 @@
 """What a broker's answer means beyond its one order: an event, a pause for the strategy's entries, a stop for the account."""
 
-from brokers.errors import BrokerError, RejectCode
+from brokers.errors import BrokerError, RejectCode, Rejected
+from risk.models import TradingMode
+from trading.domain.orderfsm import State
 from trading.models import Level, Order, Source, Strategy, SystemEvent
-from trading.services import halt, sysevents
+from trading.services import sysevents, trips, tripwires
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 
@@ -24,12 +26,17 @@ def noticed(order: Order, exc: BrokerError) -> None:
         _stop_account(order, exc)
     elif exc.code in LASTING and exc.sent:
         lasting(order, exc.code, exc.message)
+    if isinstance(exc, Rejected) and order.status == State.FAILED:
+        tripwires.refused(order)
 
 
 def afterwards(order: Order, code: str, message: str) -> None:
     """An order the broker took and refused later, with its RejectCode: as if it had said so at once. What was placed elsewhere is no sign."""
-    if code in LASTING and order.source != Source.EXTERNAL:
+    if order.source == Source.EXTERNAL:
+        return
+    if code in LASTING:
         lasting(order, code, message)
+    tripwires.refused(order)
 
 
 def lasting(order: Order, code: str, message: str) -> None:
@@ -56,11 +63,8 @@ def acknowledge(strategy: Strategy, *, actor: str) -> None:
 
 def _stop_account(order: Order, exc: BrokerError) -> None:
     """Every further order would meet the same: the account is stopped before it asks again."""
-    account = order.account
     reason = f"{STOPS_ACCOUNT[exc.code]}: {exc.message}"
-    text = f"{account.name} is stopped, because {reason.rstrip('.')}. Nothing leaves it until an admin releases it."
-    sysevents.record("broker", exc.code, text, level=Level.ERROR, owner=account.owner, order=order)
-    halt.kill(halt.scope_key("ACCOUNT", account_id=account.pk), reason=reason, actor="desk", cancel_open=False)
+    trips.trip(f"ACCOUNT:{order.account_id}", exc.code, reason, effect=TradingMode.HALTED, order=order)
 
 
 def _unclassified(order: Order, exc: BrokerError) -> None:

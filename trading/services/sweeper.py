@@ -87,7 +87,8 @@ def _resume(order: Order) -> bool:
         text = "Too old: what held it back ended, but the alert is no longer worth sending."
         return orders.move(order, State.STALE, code="SIGNAL_TOO_OLD", text=text, actor=ACTOR)
     young = _decided_lately(order, desk) if order.mode == Mode.MANUAL else queue.is_young(order, clock.now())
-    if order.status_reason in RESUMES_BY_HAND or not young:
+    by_hand = order.status_reason in RESUMES_BY_HAND and order.source != Source.BRACKET  # what guards a fill is placed without a question
+    if by_hand or not young:
         text = "What held it back ended. It waits for your decision."
         return orders.move(order, State.WAITING, code="HOLD_ENDED", text=text, actor=ACTOR)
     return orders.move(order, State.QUEUED, text="What held it back ended; it goes on by itself.", actor=ACTOR)

@@ -11,8 +11,8 @@ from brokers.types import Fill as BrokerFill
 from brokers.types import OrderKey, OrderReport, Status
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
-from trading.models import Fill, Level, Order, OrderType, Pending
-from trading.services import brackets, charges, ledgers, orders, positions, refusals, sysevents
+from trading.models import Fill, Order, OrderType, Pending
+from trading.services import brackets, charges, ledgers, orders, positions, refusals, tripwires
 from tvapp.lib import clock, crash
 from tvapp.lib.money import plain, rupees
 
@@ -69,6 +69,8 @@ def apply_report(order_id: int, report: OrderReport, fills: Iterable[BrokerFill]
         for name, value in there.items():  # the target is judged by the order as it is at the broker
             setattr(order, name, value)
         new = [f for f in fills if _store_fill(order, f)]
+        if new:
+            tripwires.crossed(order, sum((f.quantity for f in new), Decimal(0)))
         crash.point("sync.fills_stored")
         filled, average = _totals(order)
         facts = {"filled_quantity": filled, "average_price": average, **_facts(order, report), **there}
@@ -157,8 +159,7 @@ def _totals(order: Order) -> tuple[Decimal, Decimal | None]:
     pairs = list(Fill.objects.filter(order=order).values_list("quantity", "price"))  # summed here: SQLite adds in floating point
     filled = sum((quantity for quantity, _ in pairs), Decimal(0))
     if filled > (order.quantity or 0):
-        text = f"The broker filled {plain(filled)} of an order over {plain(order.quantity)}."
-        sysevents.record("order", "OVERFILLED", text, level=Level.ERROR, owner=order.owner, order=order)
+        tripwires.overfilled(order, filled)
     return filled, round(sum(q * p for q, p in pairs) / filled, 8) if filled else None
 
 

@@ -8,9 +8,10 @@ from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import F
 
 from risk.models import Scope, TradingMode, Trip
-from trading.models import Level, Order, Strategy
+from trading.domain.orderfsm import State
+from trading.models import Level, Order, Source, Strategy
 from trading.selectors.stops import open_trips
-from trading.services import arming, sysevents
+from trading.services import disarming, orders, sysevents
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 
@@ -51,8 +52,24 @@ def _trip(key: str, code: str, reason: str, *, effect: str, until: datetime | No
     end = f" until {until.astimezone(clock.IST):%d %b %H:%M} IST" if until else " until somebody releases it"
     text = f"{name} is stopped: {said}. {WORDS[TradingMode(effect)]}{end}."
     sysevents.record("risk", code, text, level=Level.ERROR, owner=owner, order=order, data={"scope": key, **(data or {})})
-    arming.disarm_scope(key, f"{name} was stopped: {said}", actor=ACTOR)
+    disarming.disarm_scope(key, f"{name} was stopped: {said}", actor=ACTOR)
+    if effect == TradingMode.HALTED:
+        park(key, ACTOR)
     return True
+
+
+def orders_of(key: str):
+    """The orders under a scope key."""
+    name, _, pk = key.partition(":")
+    rows = Order.objects.select_related("account", "strategy")
+    return rows if name == Scope.GLOBAL else rows.filter(**{f"{name.lower()}_id": pk})
+
+
+def park(key: str, actor: str) -> int:
+    """What is queued under a halted scope goes on hold, to be seen there at once; the claim would do the same one by one. Counts them."""
+    text = "On hold: trading is stopped. After the release it waits for you again."
+    rows = orders_of(key).filter(status=State.QUEUED).exclude(source=Source.SQUARE_OFF)
+    return sum(orders.move(order, State.HELD, code="STATE_HALTED", text=text, actor=actor) for order in rows)
 
 
 def _named(key: str) -> tuple[str, object]:

@@ -8,6 +8,8 @@ from tvapp.lib import clock
 class Wire:
     """Stands where the adapter of an account stands. `answers` are given (or raised) one per place; then it accepts."""
 
+    ahead = None
+
     def __init__(self, *answers, **caps):
         self.caps = Capabilities("wire", "BOOK", 20, **caps)
         self.answers, self.placed, self.cancelled = list(answers), [], []

@@ -14,6 +14,7 @@ from brokers import registry
 from brokers.errors import Ambiguous, AuthExpired, RateLimited, Rejected, Unavailable
 from brokers.models import BrokerAccount, BrokerFunds, BrokerPosition, Instrument, SyncState
 from brokers.types import Capabilities, Funds, OrderKey, OrderReport, OrderType, Position, Product, Side, Status
+from tests import factories as make
 from tests.trading.services.broker import Wire
 from trading.models import Order, SystemEvent
 from trading.models import Position as Held
@@ -189,6 +190,7 @@ def test_it_counts_no_look_at_a_book_that_lacks_a_known_order(desk, wire, remote
 
 
 def test_it_reads_the_book_once_for_all_orders_it_looks_for(desk, wire, remote, monkeypatch):
+    make.DeskSettingsFactory(unknowns_trip=100)
     lost = [unknown(desk, wire, name) for name in ("INFY", "TCS", "SBIN", "ITC")]
     calls = []
     for name in ("list_orders", "find_by_ref"):

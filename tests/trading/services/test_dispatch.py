@@ -311,7 +311,7 @@ def test_it_adopts_none_when_two_broker_orders_carry_one_tag(desk, wire):
     broker.show(order, broker_id="W2")
     with time_machine.travel(clock.now() + timedelta(seconds=2)):
         books.sync_account(desk.account.pk)
-    assert (again(order).status, SystemEvent.objects.get(code="TAG_TWICE", category="broker").level) == ("NEEDS_REVIEW", "ERROR")
+    assert (again(order).status, SystemEvent.objects.get(code="TAG_TWICE", category="risk").level) == ("NEEDS_REVIEW", "ERROR")
     assert halt.halted(again(order)).scope == f"ACCOUNT:{desk.account.pk}"
 
 

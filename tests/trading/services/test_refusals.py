@@ -7,7 +7,7 @@ import time_machine
 
 from brokers import registry
 from brokers.errors import Ambiguous, RateLimited, Rejected, Unavailable
-from risk.models import RiskSettings, TradingState
+from risk.models import RiskSettings, Trip
 from tests.trading.services.broker import Wire
 from tests.trading.services.test_dispatch import again
 from trading.models import Order, OrderAttempt, SystemEvent
@@ -87,8 +87,8 @@ def test_it_stops_the_account_when_the_broker_or_its_certificate_is_not_to_be_tr
     broker = wire(answer)
     first, second = desk.filled("auto"), desk.filled("auto")
     assert first.status in ("FAILED", "HELD") and (second.status, second.status_reason) == ("HELD", "STATE_HALTED")
-    state = TradingState.objects.get()
-    assert (state.scope, state.state) == (f"ACCOUNT:{desk.account.pk}", "HALTED") and answer.message in state.reason
+    trip = Trip.objects.get()
+    assert (trip.scope, trip.code, trip.effect) == (f"ACCOUNT:{desk.account.pk}", answer.code, "HALTED") and answer.message in trip.reason
     assert len(broker.placed) == 1 and len(events(answer.code)) == 1
 
 
