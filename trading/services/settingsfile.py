@@ -18,7 +18,7 @@ from django.db import models, transaction
 from brokers.models import BrokerAccount, ChargeSchedule, FreezeLimit, Instrument
 from risk.models import MarketHours, MarketSession, RiskSettings, Scope
 from trading.models import Level, Strategy, TvSymbolOverride
-from trading.services import arming, limits, strategies, sysevents
+from trading.services import disarming, limits, strategies, sysevents
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 from tvapp.lib.money import plain
@@ -135,7 +135,7 @@ def load(data: object, *, actor: str, keep: bool = True) -> list[Change]:
 
 
 def _record(done: Sequence[Change], actor: str) -> None:
-    arming.disarm_scope("GLOBAL", "settings were read back", actor=actor)
+    disarming.disarm_scope("GLOBAL", "settings were read back", actor=actor)
     text = f"{actor} read settings back: {len(done)} rows made or changed. No strategy is armed any more."
     sysevents.record("settings", "SETTINGS_LOADED", text, level=Level.WARNING, data={"changes": [line for c in done for line in c.lines()]})
 
