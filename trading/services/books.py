@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import transaction
 from django.db.models import F, Q
 
 from brokers import registry
@@ -20,7 +19,7 @@ from brokers.types import LIVE, TERMINAL, Funds, Holding, OrderReport, Position,
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import AttemptKind, Level, Order, Pending, Source, SystemEvent
-from trading.services import cancels, changes, connect, drift, external, gtt, orders, polling, recover, sync, sysevents, tripwires
+from trading.services import cancels, changes, connect, drift, external, gtt, ledgers, orders, polling, recover, sync, sysevents, tripwires
 from tvapp.lib import clock, crash
 from tvapp.models import DeskSettings
 
@@ -301,7 +300,7 @@ def _read_rest(account: BrokerAccount, adapter: Adapter, *, complete: bool) -> s
     except BrokerError as exc:
         return _failed(account, adapter, exc, "positions, holdings and funds", at)
     crash.point("books.read")
-    with transaction.atomic():
+    with ledgers.book_of(account.pk):  # a difference cuts exits, so no fill and no claim comes between
         if _store(account, rest) and complete:
             drift.check(account, at)
     try:

@@ -7,8 +7,6 @@ no stop or target may close more than the broker holds (`selectors.brackets.held
 from datetime import datetime
 from decimal import Decimal
 
-from django.db import transaction
-
 from brokers.models import BrokerAccount, BrokerHolding, BrokerPosition, Instrument, Quote, SyncState
 from trading.domain import drift as domain
 from trading.domain import orderfsm
@@ -17,7 +15,7 @@ from trading.domain.orderfsm import State
 from trading.models import Correction, Drift, Gtt, GttState, Level, Order, Position, Product, Strategy
 from trading.selectors import drift as read
 from trading.selectors.drift import Key
-from trading.services import brackets, external, polling, positions, sysevents
+from trading.services import brackets, external, ledgers, polling, positions, sysevents
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 from tvapp.lib.money import ZERO, plain, rupees
@@ -125,12 +123,10 @@ def adopt(row: Drift, *, actor: str, strategy_id: int | None = None, ours: Decim
     `strategy_id`: which strategy was closed, where several could be. `ours` and `theirs`: what the person was shown; when the row says
     something else by now, they are asked again.
     """
-    with transaction.atomic():
-        BrokerAccount.objects.select_for_update(of=("self",)).only("id").get(pk=row.account_id)
+    with ledgers.book_of(row.account_id):
         row = Drift.objects.select_related("account").get(pk=row.pk)
         _check(row, ours, theirs)
         traded = external.instrument(row.exchange, row.tradingsymbol)
-        list(Position.objects.select_for_update(of=("self",)).filter(account_id=row.account_id, instrument=traded, product=row.product))
         books = read.books_of(row.account_id, traded.pk, row.product)
         choices = read.ambiguous(row, books)
         if choices and strategy_id not in choices:
