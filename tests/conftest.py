@@ -42,6 +42,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "postgres" in item.fixturenames:
             item.add_marker("postgres")
+        if item.nodeid.startswith("tests/security/"):
+            item.add_marker("no_cover")  # that a walk over all pages ran a line says nothing about it, and costs a minute
     alone = {item for item in items if any(item.get_closest_marker(name) for name in ALONE)}
     for item in alone:
         item.add_marker(pytest.mark.xdist_group("alone"))

@@ -394,7 +394,7 @@ params_of = st.builds(MatchParams, slippage_bps=st.integers(0, 200).map(D), extr
                       participation_pct=st.integers(0, 100).map(D), fill_on_touch=st.booleans())  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(orders(), st.tuples(*(quotes(s=s) for s in range(5))), params_of)
 def test_it_keeps_the_laws_of_the_book(order, path, params):
     for quote in path:
@@ -411,7 +411,7 @@ def test_it_keeps_the_laws_of_the_book(order, path, params):
         order = after
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(orders(), quotes(s=0), params_of)
 def test_it_takes_no_level_twice(order, quote, params):
     quote = replace(quote, priced_by=PricedBy.QUOTE)

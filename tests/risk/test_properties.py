@@ -10,7 +10,7 @@ from risk.engine import evaluate
 from risk.types import Limits, OrdersFacts, PositionFacts
 from tests.risk.cases import INFY, NIFTY, NOW, READY, desk, order, quoted
 
-many = settings(max_examples=200, deadline=None)
+many = settings(max_examples=100, deadline=None)
 STOPPED = ("REJECT", "DEFER")
 
 figures = st.one_of(

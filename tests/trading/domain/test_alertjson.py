@@ -150,7 +150,7 @@ _bodies = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @example(b'"\\' * 8000)
 @example(b'{"a":' + b" " * 16000)
 @example(b'"a"' * 5400)
@@ -169,7 +169,7 @@ def test_it_gives_a_dict_or_a_refusal_for_any_bytes_and_soon(raw):
     assert time.process_time() - started < 0.05
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**11), max_value=10**11, places=8))
 def test_it_writes_and_reads_decimals_exactly(value):
     assert parse_body(to_json({"n": value}).encode()) == {"n": value}

@@ -90,7 +90,7 @@ def test_it_refuses_what_is_no_number(given):
     assert (error.value.code, error.value.extra["field"]) == ("BAD_NUMBER", "trade_details.price")
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.text(max_size=24))
 def test_it_reads_or_refuses_any_text_as_a_number(text):
     try:
@@ -188,14 +188,14 @@ def test_it_refuses_what_is_no_time(given):
     assert refused(timestamp=given) == ("BAD_TIME", "timestamp")
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.datetimes(datetime(2001, 1, 1), datetime(2099, 12, 31)), st.integers(-720, 840))
 def test_it_reads_any_offset(moment, minutes):
     aware = moment.replace(tzinfo=timezone(timedelta(minutes=minutes)))
     assert time_of(aware.isoformat(), "t") == aware
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.one_of(st.text(max_size=30), st.decimals(allow_nan=False, allow_infinity=False)))
 def test_it_reads_or_refuses_anything_as_a_time(value):
     try:
@@ -578,7 +578,7 @@ _keys = st.sampled_from(
 _flat = st.dictionaries(_keys, _values, max_size=9)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(_flat, _flat, st.sampled_from([sigma_flat, sigma_v6, algodatta]))
 def test_it_reads_or_refuses_any_object(outer, inner, dialect):
     body = {**outer, "trade_details": inner, "meta": {}, "signal": inner, "hints": outer}

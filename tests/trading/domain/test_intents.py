@@ -185,7 +185,7 @@ def test_it_says_when_a_sell_was_cut():
     assert planned(delta(SELL, 30), 0, 25).notes == ("SELL 30 cut to 25: more is not held, and the alert does not ask for a short.",)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.integers(1, 500), st.integers(-300, 300), st.one_of(st.none(), st.integers(0, 300)))
 def test_it_keeps_any_plain_sell_within_what_is_held(quantity, position, sellable):
     held = max(position, 0) if sellable is None else sellable
@@ -193,7 +193,7 @@ def test_it_keeps_any_plain_sell_within_what_is_held(quantity, position, sellabl
     assert planned(delta(SELL, quantity), position, sellable).quantity == min(quantity, held)
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.sampled_from([BUY, SELL, Action.EXIT]), st.integers(-300, 300), st.one_of(st.none(), st.integers(1, 500)))
 def test_it_never_exits_through_zero(action, position, quantity):
     found = planned(delta(action, quantity, effect=Effect.EXIT), position)
@@ -201,7 +201,7 @@ def test_it_never_exits_through_zero(action, position, quantity):
     assert abs(position + change) <= abs(position) and (position + change) * position >= 0
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(st.integers(-300, 300), st.integers(-300, 300))
 def test_it_stands_exactly_at_the_target_afterwards_and_then_rests(position, goal):
     signal = target(None, None, goal)
@@ -333,7 +333,7 @@ def test_it_moves_prices_to_the_tick_and_says_so(action, kind, limit, trigger, r
     assert (found.order_type, found.notes, found.reasons) == (kind, notes, ())
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     st.sampled_from([BUY, SELL]),
     st.decimals("0.10", 100000, places=4),

@@ -237,7 +237,7 @@ _symbols = st.one_of(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(st.sampled_from(["NSE", "BSE", "NFO", "MCX", "BINANCE", "", "X"]), _symbols, st.permutations(ROWS))
 def test_it_gives_a_row_or_a_reason_whatever_the_symbol_and_the_order_of_rows(exchange, symbol, rows):
     resolution = resolve(exchange, symbol, rows)
