@@ -245,6 +245,28 @@ def test_it_saves_global_limits_with_an_event_that_shows_old_and_new(boss):
     assert event.data["max_quantity_per_order"] == ["500", "250"]
 
 
+def test_it_shows_before_saving_what_limits_would_have_changed(boss):
+    desk = make_desk("dora")
+    order = desk.filled("auto")
+    row = RiskSettings.objects.get(scope="GLOBAL")
+    data, client = _as_it_is(row, max_quantity_per_order="4"), browser(boss)
+    page = client.post(f"/admin/risk/risksettings/{row.pk}/effect/", data)
+    said = page.content.decode()
+    assert "<b>1</b> of 1 decisions" in said and "ALLOW 10" in said and "REJECT 0" in said and f'href="/orders/{order.pk}"' in said
+    row.refresh_from_db()
+    assert row.max_quantity_per_order == 500
+    kept = dict(page.context["kept"])
+    assert client.post(_page(RiskSettings, "change", row.pk), {**data, **kept}).status_code == 302
+    row.refresh_from_db()
+    assert row.max_quantity_per_order == 4
+
+
+def test_it_shows_the_form_again_when_the_limits_cannot_be_saved(boss):
+    row = RiskSettings.objects.get(scope="GLOBAL")
+    page = browser(boss).post(f"/admin/risk/risksettings/{row.pk}/effect/", _as_it_is(row, max_order_value=""))
+    assert "max_order_value" in page.context["adminform"].form.errors
+
+
 def test_it_refuses_an_empty_global_limit_unless_that_is_meant(boss):
     row, client = RiskSettings.objects.get(scope="GLOBAL"), browser(boss)
     data = _as_it_is(row, max_order_value="")
