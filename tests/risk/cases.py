@@ -1,5 +1,6 @@
 """A quiet desk on which everything is in order; each test changes the one thing it is about."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal as D
@@ -77,10 +78,15 @@ def rows(mode: str = "REJECT", scope: str = "GLOBAL", target: str = "", **values
     return Limits(scope, target, mode, values)
 
 
-def judge(intent: OrderIntent, *limits: Limits, on: Snapshot | None = None, advisory: bool = False, **given: object) -> Decision:
-    """What every rule together says on the quiet desk, `given` replacing parts of the snapshot."""
+def evaluate(intent: OrderIntent, snapshot: Snapshot, limits: Sequence[Limits], *, advisory: bool = False) -> Decision:
+    """What every rule together says."""
     with localcontext(ARITHMETIC):
-        return decide(case_of(intent, replace(on or desk(), **given), limits), EVERY, advisory=advisory)
+        return decide(case_of(intent, snapshot, limits), EVERY, advisory=advisory)
+
+
+def judge(intent: OrderIntent, *limits: Limits, on: Snapshot | None = None, advisory: bool = False, **given: object) -> Decision:
+    """evaluate() on the quiet desk, `given` replacing parts of the snapshot."""
+    return evaluate(intent, replace(on or desk(), **given), limits, advisory=advisory)
 
 
 def found(decision: Decision, rule: str) -> Finding:
