@@ -101,6 +101,10 @@ class Road:
         rows = [row for account in self.bench.state.accounts.values() for row in account.gtts.values()]
         return sum(row["status"] == "active" and row["condition"]["tradingsymbol"] == symbol for row in rows)
 
+    def open_at_broker(self) -> int:
+        """Units the broker holds or owes, over all symbols."""
+        return sum(abs(position.net) for account in self.bench.state.accounts.values() for position in account.positions.values())
+
     def truth(self, order_id: int) -> list[dict]:
         """What the broker accepted under this order's tag."""
         return self.bench.accepted(self.order(order_id).tag)

@@ -53,5 +53,12 @@ def test_it_finds_what_a_killed_worker_left_behind(played, point):
         assert row["truth"] == [], row["story"]
 
 
+@pytest.mark.parametrize("point", [point for point in SCENES if "square" in point])
+def test_it_closes_everything_although_a_square_off_was_killed(played, point):
+    row = played[0][point]
+    assert row["open"] == 0, f"still open, or turned around: {row['story']}"
+    assert row["closed"] == 1 + [name for name in SCENES if "square" in name].index(point), "a square-off that did not end"
+
+
 def test_it_leaves_no_order_at_the_broker_that_the_desk_does_not_know(played):
     assert played[1] == []

@@ -11,7 +11,7 @@ from datetime import datetime, time
 from decimal import Decimal
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from brokers import registry
 from brokers.errors import BrokerError
@@ -23,7 +23,7 @@ from trading.models import Fill, Level, Mode, Order, OrderType, Source, SquareOf
 from trading.selectors import sessions
 from trading.selectors import squareoff as read
 from trading.selectors.squareoff import ACTIVE, DELIVERY, Leg
-from trading.services import books, doorbell, external, orders, polling, sysevents
+from trading.services import books, dispatch, doorbell, external, orders, polling, recover, sysevents
 from tvapp.lib import clock, crash, ids
 from tvapp.lib.errors import AppError
 from tvapp.lib.money import ZERO, plain
@@ -62,9 +62,16 @@ def start(
             account=account, owner=account.owner, strategy=strategy, schedule=schedule, actor=actor[:80], reason=reason[:200],
             correlation_id=ids.correlation_id(), **wanted,
         )  # fmt: skip
-        sysevents.record("risk", "SQUARE_OFF", f"{actor} closes {_what(row)}: {reason}.", level=Level.WARNING, owner=account.owner)
+        sysevents.record("risk", "SQUARE_OFF", f"{actor} closes {_what(row)}, because {reason}.", level=Level.WARNING, owner=account.owner)
         doorbell.ring_square_off(row.pk)
     return row
+
+
+def ask(account: BrokerAccount, *, confirm: str, actor: str, reason: str) -> SquareOff:
+    """What a person asks for: everything of the account. AppError when its name was not typed exactly."""
+    if confirm.strip() != account.name:
+        raise AppError("CONFIRM_MISMATCH", f"To close everything of {account.name}, type exactly that name.", extra={"field": "confirm"})
+    return start(account, actor=actor, reason=reason)
 
 
 def _alone(account_id: int) -> None:
@@ -105,6 +112,18 @@ def work(square_off_id: int) -> str:
         if word:
             return word
     return "goes on"
+
+
+def push(row: SquareOff) -> None:
+    """One look at it and at every order it waits for, by whoever has no worker to ring for."""
+    work(row.pk)
+    waits = Q(status__in=[State.QUEUED, State.UNKNOWN]) | Q(status__in=orderfsm.LIVE)
+    pks = list(read.unended(row).filter(waits).values_list("pk", flat=True))
+    for pk in pks:
+        dispatch.work(pk)
+    recover.settle_lost(row.account_id)
+    if pks:
+        books.sync_due(row.account_id)
 
 
 def _advance(row: SquareOff, to: SquareOffState, **changes: object) -> bool:
@@ -254,7 +273,7 @@ def _orders(row: SquareOff, leg: Leg, side: str, no: int, strategy_id: int | Non
     traded, account, now = external.instrument(leg.exchange, leg.tradingsymbol), row.account, clock.now()
     parts = slicing.sizes(quantity, traded.freeze, traded.lot)
     for part, size in enumerate(parts, 1):
-        text = f"Square-off {row.pk}, round {row.round}: closes {plain(size)} {leg.tradingsymbol} ({leg.product}). {row.reason}."
+        text = f"Square-off {row.pk}, round {row.round}: closes {plain(size)} {leg.tradingsymbol} ({leg.product}), because {row.reason}."
         tag = ids.fixed_tag(account.environment, clock.trading_day(now), account.pk, *leg, no, strategy_id or "", part)
         orders.create(
             State.QUEUED, text=text, actor=ACTOR, tag=tag, source=Source.SQUARE_OFF, account=account, owner=row.owner, strategy_id=strategy_id,

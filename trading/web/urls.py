@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from trading.web import actions, books_pages, brokers_pages, mapping, risk_pages, tryout, views
+from trading.web import actions, books_pages, brokers_pages, mapping, risk_pages, squareoff, tryout, views
 
 app_name = "desk"
 urlpatterns = [
@@ -42,6 +42,7 @@ urlpatterns = [
     path("brokers/accounts/<int:pk>/disconnect", brokers_pages.disconnect, name="disconnect"),
     path("risk", risk_pages.risk_page, name="risk"),
     path("help/risk", risk_pages.help_page, name="help-risk"),
+    path("square-off", squareoff.square_off_page, name="square-off"),
     path("kill", actions.kill, name="kill"),
     path("release", actions.release, name="release"),
 ]
