@@ -10,7 +10,7 @@ from brokers.models import AccountState, BrokerAccount, BrokerName, BrokerSessio
 from brokers.session import is_connected
 from trading.domain.orderfsm import State
 from trading.models import Order
-from trading.selectors import drift, gtts
+from trading.selectors import daycheck, drift, gtts
 from tvapp.lib import clock
 
 SOON_S = 3600
@@ -50,6 +50,11 @@ class Card:
     @property
     def is_zerodha(self) -> bool:
         return self.account.broker == BrokerName.ZERODHA
+
+    @property
+    def result_text(self) -> str:
+        """What to say when the broker's result of the day is another than the desk's."""
+        return daycheck.sentence(self.account, self.sync)
 
     @property
     def sig(self) -> str:

@@ -19,7 +19,7 @@ from brokers.types import LIVE, TERMINAL, Funds, Holding, OrderReport, Position,
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import AttemptKind, Level, Order, Pending, Source, SystemEvent
-from trading.services import cancels, changes, connect, drift, external, gtt, ledgers, orders, polling, recover, sync, sysevents, tripwires
+from trading.services import cancels, changes, connect, daycheck, drift, external, gtt, ledgers, orders, polling, recover, sync, sysevents, tripwires
 from tvapp.lib import clock, crash
 from tvapp.models import DeskSettings
 
@@ -303,6 +303,7 @@ def _read_rest(account: BrokerAccount, adapter: Adapter, *, complete: bool) -> s
     with ledgers.book_of(account.pk):  # a difference cuts exits, so no fill and no claim comes between
         if _store(account, rest) and complete:
             drift.check(account, at)
+            daycheck.check(account, at)
     try:
         gtt.sync_gtts(account, adapter)
     except BrokerError as exc:

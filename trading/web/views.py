@@ -12,7 +12,7 @@ from brokers.models import BrokerAccount
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Order, Source
-from trading.selectors import gtts, pricing, queue
+from trading.selectors import gtts, losses, pricing, queue
 from trading.selectors import orders as read
 from trading.selectors import turned as crossings
 from trading.services import health, modify, resolve
@@ -57,6 +57,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "checks": found["checks"].items(),
         "to_look_at": sum(not c["ok"] for c in found["checks"].values()),
         "events": read.recent_events(user),
+        "losses": losses.bars(user, now),
     }
     return render(request, "trading/dashboard_live.html" if is_fragment(request) else "trading/dashboard.html", context)
 
