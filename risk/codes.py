@@ -128,7 +128,7 @@ class Code(StrEnum):
     )
     PRICE_UNAVAILABLE = (
         "PRICE_UNAVAILABLE", RISK, "Reference price", REJECTS, "there is no fresh price to value the order with",
-        "Let the alert carry its price, or connect an account with quotes.",
+        "Let the alert carry its price, or connect an account with quotes: an automatic order then waits for its price while it is young.",
         "{actual}",
     )
     SESSION_CLOSED = (

@@ -257,8 +257,8 @@ class _Evidence:
         return self.channel == "api" and bool(self.error_type)
 
     def words(self, code: str) -> str:
-        """The broker's words where there are any, else ours."""
-        told = redact_text(self.text, self.secrets).strip().rstrip(".") if self.channel == "api" else ""
+        """The broker's words where there are any, without its marks around names; else ours."""
+        told = redact_text(self.text, self.secrets).replace("`", "").strip().rstrip(".") if self.channel == "api" else ""
         return told[:300] or SENTENCES.get(code, SENTENCES["OTHER"])
 
     def raw(self, row: Known | None) -> dict[str, object]:

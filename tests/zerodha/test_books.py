@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from brokers import registry
-from brokers.models import BrokerFunds, BrokerHolding, BrokerPosition, SyncState
+from brokers.models import BrokerAccount, BrokerFunds, BrokerHolding, BrokerPosition, BrokerSession, SyncState
 from brokers.types import Status
 from trading.models import Order, Position, SystemEvent
 from trading.services import books, dispatch, halt, orders, recover, sync
@@ -211,3 +211,20 @@ def test_it_leaves_what_was_placed_elsewhere_alone_when_trading_is_stopped(road)
     assert (done["cancelled"], done["external"], "1 placed outside this desk rests as before" in halt.told(done)) == (1, 1, True)
     assert road.order(mine).status == "CANCELLED"
     assert [o["status"] for o in road.bench.accepted() if o["order_id"] == other["order_id"]] == ["OPEN"]
+
+
+def test_it_takes_nothing_from_the_books_of_another_client(road):
+    road.resting()
+    BrokerAccount.objects.filter(pk=road.account.pk).update(state="RECOVERING", client_id="ZZ9999")
+    before = reads(road, "orders")
+    assert road.read_books() == "session ended"
+    row = BrokerSession.objects.get()
+    assert (reads(road, "orders"), row.state, row.access_token) == (before, "EXPIRED", None)
+    assert "AB1234 logged in, and this account belongs to ZZ9999" in row.error
+
+
+def test_it_proves_a_new_session_once(road):
+    assert BrokerSession.objects.get().checked_at and reads(road, "profile") == 1
+    road.resting()
+    road.read_books()
+    assert reads(road, "profile") == 1

@@ -14,7 +14,7 @@ from django.db.models import F, Q
 from brokers import registry
 from brokers.base import Adapter, UnsupportedFeature
 from brokers.errors import AuthExpired, BrokerError, RateLimited
-from brokers.models import AccountState, BrokerAccount, BrokerFunds, BrokerHolding, BrokerPosition, SyncState
+from brokers.models import AccountState, BrokerAccount, BrokerFunds, BrokerHolding, BrokerPosition, BrokerSession, SyncState
 from brokers.types import LIVE, TERMINAL, Funds, Holding, OrderReport, Position, Status
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
@@ -60,6 +60,7 @@ def sync_account(account_id: int, *, full: bool = False) -> str:
     began = clock.now()
     recover.settle_lost(account_id)
     try:
+        _prove(account, adapter)
         book = fetch(account, adapter)
     except BrokerError as exc:
         return _failed(account, adapter, exc, "order book", began)
@@ -77,6 +78,13 @@ def sync_account(account_id: int, *, full: bool = False) -> str:
         _open_gate(account, book)
     polling.served(account_id, began)
     return f"{changed} changed"
+
+
+def _prove(account: BrokerAccount, adapter: Adapter) -> None:
+    """Whose session it is, before a book read with a new one counts for anything. Raises AuthExpired when it is another client's."""
+    if account.state == AccountState.RECOVERING:
+        adapter.check_session()
+        BrokerSession.objects.filter(account=account).update(checked_at=clock.now())
 
 
 def read_all(account_id: int) -> str:

@@ -130,7 +130,6 @@ def session_lost(account: BrokerAccount, why: str, *, seen_at: datetime | None =
     The account is DISCONNECTED and its queued orders are on hold. `seen_at` is when the call that failed began: news about an older
     session than the present one changes nothing. Safe inside a transaction; returns whether this call was the first to notice.
     """
-    why = why.replace("`", "")  # the broker's marks around a name are none of a sentence
     with transaction.atomic():
         first = session.expire(account, why, seen_at=seen_at)
         if first:

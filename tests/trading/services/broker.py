@@ -54,6 +54,9 @@ class Wire:
             raise Rejected("ORDER_NOT_FOUND", "There is no such order")
         return found[-1]
 
+    def check_session(self):
+        """It is the right client's."""
+
     def positions(self):
         return ()
 

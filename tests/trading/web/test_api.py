@@ -308,7 +308,8 @@ def test_it_does_not_let_a_trader_change_the_global_limits(desk, other):
 # --------------------------------------------------------------------------------- kill
 def test_it_kills_and_releases_over_the_api(desk, api):
     order = desk.order("auto")
-    assert api.post("/api/risk/kill", {"reason": "look"}, format="json").json() == {"scope": "GLOBAL", "state": "HALTED", "held": 1, "cancelled": 0}
+    said = api.post("/api/risk/kill", {"reason": "look"}, format="json").json()
+    assert said == {"scope": "GLOBAL", "state": "HALTED", "held": 1, "cancelled": 0, "external": 0}
     dispatch.work(order.pk)
     assert again(order).status_reason == "STATE_HALTED"
     assert api.post("/api/risk/release", {}, format="json").json()["code"] == "REASON_MISSING"
