@@ -22,7 +22,7 @@ FILES = [*(ROOT / "trading" / "services").glob("*.py"), ROOT / "brokers" / "sess
 def played(tmp_path_factory):
     env = {k: v for k, v in os.environ.items() if k not in ("DATABASE_URL", "TVAPP_CRASH_AT")} | {"TVAPP_HOME": str(tmp_path_factory.mktemp("kills"))}
     env |= {"TVAPP_TEST": "1", "DJANGO_SETTINGS_MODULE": "tvapp.settings", "TRADINGVIEW_WEBHOOK_SECRET": "installation-secret-1"}
-    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, env=env, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout.splitlines()[-1])
     return {row["point"]: row for row in told["rows"]}, told["strangers"]
