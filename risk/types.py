@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import cached_property
 
 from tvapp.lib.money import ZERO, floor_to, on_step
 
@@ -316,9 +317,9 @@ class Decision:
     sentence: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Case:
-    """One order as the rules see it, the facts they share already worked out. Made by the engine."""
+    """One order as the rules see it, the facts they share worked out once. Made by the engine."""
 
     intent: OrderIntent
     snapshot: Snapshot
@@ -332,37 +333,37 @@ class Case:
     source: str  # of the reference: QUOTE, MARK, ALERT; ORDER when there is none
     unit_value: D | None  # of one unit, worst case
 
-    @property
+    @cached_property
     def position(self) -> PositionFacts | None:
         """None when not known, or not in figures one can count with."""
         return countable(self.snapshot.position)
 
-    @property
+    @cached_property
     def quantity(self) -> D:
         """The quantity judged: a reduce-only order never asks for more than can be closed."""
         return min(self.requested, self.closable) if self.intent.reduce_only else self.requested
 
-    @property
+    @cached_property
     def asked(self) -> D:
         """The quantity before any cut, so that a rule that halves does not halve its own half again."""
         quantity = positive(self.intent.quantity) or ZERO
         return max(positive(self.intent.asked) or ZERO, quantity)
 
-    @property
+    @cached_property
     def reduce(self) -> D:
         return min(self.quantity, self.closable)
 
-    @property
+    @cached_property
     def open(self) -> D:
         return self.quantity - self.reduce
 
-    @property
+    @cached_property
     def order_class(self) -> OrderClass:
         if self.intent.reduce_only or (self.reduce > 0 and not self.open):
             return OrderClass.EXIT
         return OrderClass.FLIP if self.reduce > 0 else OrderClass.ENTRY
 
-    @property
+    @cached_property
     def exit(self) -> bool:
         return self.order_class is OrderClass.EXIT
 

@@ -32,7 +32,9 @@ def _text(value: object) -> str:
 
 def figure(value: object) -> D | None:
     """A limit's figure from a Decimal, an int or a text; None when it cannot be read, which must stop entries."""
-    if isinstance(value, bool) or not isinstance(value, Decimal | int | str | float):
+    if isinstance(value, Decimal):
+        return number(value)
+    if isinstance(value, bool) or not isinstance(value, int | str | float):
         return None
     try:
         return number(Decimal(str(value).strip()))
@@ -43,7 +45,7 @@ def figure(value: object) -> D | None:
 def given(row: Limits, rule: str) -> object:
     """The row's value, None when it adds nothing: absent, empty text, empty list."""
     value = row.values.get(rule)
-    return None if value in ("", [], (), set(), {}) else value
+    return value if value or isinstance(value, Decimal | int | float) else None
 
 
 def settings(case: Case, rule: str) -> list[tuple[str, object, Limits]]:

@@ -91,8 +91,10 @@ def _one_window(entry: object) -> Window | None:
 
 
 def _time(text: object) -> time | None:
+    if not isinstance(text, str) or len(text) != 5 or text[2] != ":":
+        return None
     try:
-        return datetime.strptime(text, "%H:%M").time() if isinstance(text, str) else None  # noqa: DTZ007
+        return time(int(text[:2]), int(text[3:]))
     except ValueError:
         return None
 

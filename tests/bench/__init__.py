@@ -10,7 +10,7 @@ from dataclasses import asdict
 
 from tests.bench.rows import BenchmarkFailed, Row, Size
 
-NAMES = ("webhook", "latency", "burst", "kill", "pages", "start", "memory")
+NAMES = ("webhook", "latency", "burst", "kill", "pages", "start", "memory", "risk")
 LATER = {
     "postgres": "it needs a PostgreSQL server",
     "hang": "no broker that can hang is connected yet",
@@ -18,7 +18,6 @@ LATER = {
     "analytics": "there are no stored results yet",
     "fill": "there are no stored results yet",
     "charts": "no page carries its own chart data yet",
-    "risk": "the gate alone is not measured yet",
     "ticks": "nothing triggers on price ticks yet",
 }
 _READS_PROC = ("latency", "burst", "kill", "memory")
