@@ -1,13 +1,17 @@
 """Limits of the desk, of accounts and of strategies; what the gate decided; where trading is stopped."""
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import Q
 
 from brokers.models import BrokerAccount
+from risk.loosening import is_looser
 from risk.models import Decision, MarketHours, MarketSession, RiskSettings, Scope, TradingState
 from tvapp.admin_base import DeskAdmin, HistoryAdmin, OwnedAdmin, OwnedForm, ReadOnlyAdmin, ReadOnlyMixin, symbols_field, times_field
+from tvapp.lib.errors import AppError
 from tvapp.owned import may_see_all
+from tvapp.people import stepup
 
 STRICTER = "All rows that match an order apply, and the stricter one wins: GLOBAL 500 and ACCOUNT 100 lets 100 pass. Empty adds no limit."
 
@@ -37,6 +41,11 @@ class LimitsForm(OwnedForm):
         help_text="Tick a limit only if it is really meant to be empty for the whole desk. Example: max_order_value.",
     )
 
+    password = forms.CharField(
+        required=False, max_length=256, strip=False, label="Your password", help_text="Needed only when a limit becomes milder.",
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )  # fmt: skip
+
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         if self.instance.pk is None:
@@ -47,6 +56,21 @@ class LimitsForm(OwnedForm):
             self.fields["account"].help_text = "Every order on this account meets these limits. A strategy's own limits are set from its page."
             self.fields["account"].required = True
             self.fields["account"].queryset = BrokerAccount.objects.for_user(self.user).filter(limits=None)
+
+    def looser(self) -> list[str]:
+        """Names of the limits that let more through with what was typed."""
+        names = [name for name in self.changed_data if name in (*RiskSettings.PARAMETERS, "clamp_mode", "unlimited")]
+        return [name for name in names if is_looser(name, self.initial.get(name), self.cleaned_data.get(name))]
+
+    def clean(self):
+        """Where real money can move, whoever loosens a limit proves who they are."""
+        super().clean()
+        if settings.ALLOW_LIVE and self.instance.pk and self.looser():
+            try:
+                stepup.confirm(self.user, password=self.cleaned_data.get("password", ""))
+            except AppError as refused:
+                self.add_error("password", refused.message)
+        return self.cleaned_data
 
 
 @admin.register(RiskSettings)
@@ -66,6 +90,8 @@ class RiskSettingsAdmin(HistoryAdmin, OwnedAdmin):
         sets = [("Whose limits", {"fields": head, "description": STRICTER}), *((title, {"fields": fields}) for title, fields in GROUPS)]
         if obj is not None and obj.scope == Scope.GLOBAL:
             sets.append(("Limits left empty on purpose", {"fields": ["unlimited"]}))
+        if obj is not None and settings.ALLOW_LIVE:
+            sets.append(("Who asks", {"fields": ["password"]}))
         return sets if obj is None else [*sets, ("Version", {"fields": ["version", "updated_at"]})]
 
     def formfield_for_dbfield(self, db_field, request, **kwargs):

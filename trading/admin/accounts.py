@@ -4,13 +4,17 @@ from django.contrib import admin, messages
 
 from brokers.admin import BrokerAccountAdmin
 from brokers.models import BrokerAccount, BrokerName
-from trading.services import connect
+from trading.services import connect, limits
 from tvapp.owned import may_see_all
 
 
 @admin.register(BrokerAccount)
 class AccountAdmin(BrokerAccountAdmin):
     actions = ["reset_token", "end_sessions"]
+
+    def save_model(self, request, obj, form, change):
+        super().save_model(request, obj, form, change)
+        limits.for_live(obj)
 
     def get_actions(self, request):
         found = super().get_actions(request)

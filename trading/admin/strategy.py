@@ -10,11 +10,13 @@ from django.utils.html import format_html
 from django.utils.timezone import localtime
 
 from trading.models import Strategy
-from trading.services import strategies
+from trading.selectors import live
+from trading.services import arming, disarming, strategies
 from tvapp.admin_base import HistoryAdmin, OwnedAdmin, OwnedForm, OwnRelatedFilter
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 from tvapp.models import DeskSettings
+from tvapp.people import stepup
 from tvapp.validators import one_line
 
 PAGES = "admin:trading_strategy_"
@@ -116,6 +118,8 @@ class StrategyAdmin(HistoryAdmin, OwnedAdmin):
             text = f"Alerts that still say {form.initial['name']} are refused now. Paste the new name into their messages."
             self.message_user(request, text, messages.WARNING)
         super().save_model(request, obj, form, change)
+        if change:
+            strategies.after_change(obj, form.changed_data, actor=request.user.get_username())
 
     # ------------------------------------------------------------------------ actions
     @admin.action(description="Issue a new webhook secret", permissions=["change"])
@@ -145,6 +149,7 @@ class StrategyAdmin(HistoryAdmin, OwnedAdmin):
             path("<int:pk>/secret/", wrap(self.secret_view), name="trading_strategy_secret"),
             path("<int:pk>/limits/", wrap(self.limits_view), name="trading_strategy_limits"),
             path("<int:pk>/archive/", wrap(self.archive_view), name="trading_strategy_archive"),
+            path("<int:pk>/arm/", wrap(self.arm_view), name="trading_strategy_arm"),
         ]
         return own + super().get_urls()
 
@@ -186,6 +191,30 @@ class StrategyAdmin(HistoryAdmin, OwnedAdmin):
             return self._page(request, "limits_ask.html", f"Limits of {row}", strategy=row)
         limits = strategies.limits_of(row, request.user.get_username())
         return HttpResponseRedirect(reverse("admin:risk_risksettings_change", args=[limits.pk]))
+
+    def arm_view(self, request, pk: int):
+        """GET says what stands and asks; POST arms with the name typed and the password, or disarms."""
+        row, refused = self._own(request, pk), ""
+        if request.method == "POST":
+            try:
+                self._arm(request, row)
+                return HttpResponseRedirect(reverse(PAGES + "change", args=[pk]))
+            except AppError as exc:
+                refused = exc.message
+        facts = {"arm": live.arm_of(pk, clock.now()), "barred": live.barred(), "paper": arming.paper_orders(row), "refused": refused}
+        facts |= {"needed": DeskSettings.current().paper_orders_first, "is_live": live.is_live(row.account), "typed": request.POST}
+        return self._page(request, "arm.html", f"Live orders of {row}", strategy=row, **facts)
+
+    def _arm(self, request, row: Strategy) -> None:
+        actor, said = request.user.get_username(), request.POST
+        if "disarm" in said:
+            disarming.disarm(row, f"{actor} disarmed it", actor=actor)
+            self.message_user(request, f"{row.name} is disarmed: its live entries are refused, exits still leave.", messages.SUCCESS)
+            return
+        stepup.confirm(request.user, password=said.get("password", "")[:256])
+        made = arming.arm(row, confirm=said.get("confirm", "")[:120], waiver=said.get("waiver", "")[:200], actor=actor)
+        self.log_change(request, row, "Armed for live orders.")
+        self.message_user(request, f"{row.name} is armed for live orders until {_when(made.until)}.", messages.WARNING)
 
     def archive_view(self, request, pk: int):
         row = self._own(request, pk)

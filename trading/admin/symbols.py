@@ -5,6 +5,7 @@ from django.contrib import admin
 
 from brokers.models import Instrument
 from trading.models import OverrideScope, TvSymbolOverride
+from trading.services import overrides
 from tvapp.admin_base import HistoryAdmin, OwnedAdmin, OwnedForm
 
 _NEEDED = {OverrideScope.STRATEGY: "strategy", OverrideScope.ACCOUNT: "account"}
@@ -68,3 +69,4 @@ class OverrideAdmin(HistoryAdmin, OwnedAdmin):
     def save_model(self, request, obj, form, change):
         obj.created_by = request.user.get_username()
         super().save_model(request, obj, form, change)
+        overrides.after_mapping(obj, actor=request.user.get_username())

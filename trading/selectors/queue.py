@@ -10,7 +10,7 @@ from django.db.models import F, Max, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from brokers.models import Quote
-from risk.models import RiskSettings, TradingState
+from risk.models import RiskSettings, TradingState, Trip
 from trading.domain.orderfsm import State
 from trading.models import Order, OrderType, Position
 from tvapp.models import DeskSettings
@@ -123,7 +123,7 @@ def heaps(orders: Iterable[Order], now: datetime) -> list[Heap]:
 def fingerprint(orders: Iterable[Order], others: Iterable[Order], now: datetime) -> str:
     """Changes when a row, its price, a limit, a position or a trading state changed, and every 30 s. Spares the poll the whole gate."""
     marks = [_mark(o) for o in orders] + ["|"] + [f"{o.pk}.{o.version}" for o in others]
-    for model, field in ((RiskSettings, "updated_at"), (TradingState, "at"), (Position, "updated_at")):
+    for model, field in ((RiskSettings, "updated_at"), (TradingState, "at"), (Trip, "at"), (Trip, "released_at"), (Position, "updated_at")):
         marks.append(str(model.objects.aggregate(last=Max(field))["last"]))
     marks.append(str(int(now.timestamp()) // 30))
     return hashlib.sha256(" ".join(marks).encode()).hexdigest()[:16]

@@ -14,7 +14,7 @@ from brokers import session
 from brokers.models import AccountState, BrokerAccount, BrokerName, BrokerSession, SessionState
 from trading.domain.orderfsm import State
 from trading.models import Level, Order
-from trading.services import doorbell, orders, polling, sysevents
+from trading.services import doorbell, limits, orders, polling, sysevents
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 
@@ -59,6 +59,7 @@ def add_account(owner, facts: Mapping[str, object], *, actor: str) -> BrokerAcco
         account.save(force_insert=True)
         text = f"{actor} added the {account.get_broker_display()} account {account.name} ({account.environment})."
         sysevents.record("broker", "ACCOUNT_ADDED", text, owner=owner, data={"account_id": account.pk})
+        limits.for_live(account)
     return account
 
 

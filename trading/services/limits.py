@@ -56,7 +56,8 @@ def for_live(account: BrokerAccount) -> RiskSettings | None:
 # ------------------------------------------------------------------------------------------------------------ loosening
 def loosened(row: RiskSettings, changes: Mapping[str, object]) -> list[str]:
     """Names of the limits that would let more through with these values."""
-    return [name for name, value in changes.items() if is_looser(name, getattr(row, name), value)]
+    known = (*RiskSettings.PARAMETERS, "clamp_mode", "unlimited")
+    return [name for name, value in changes.items() if name in known and is_looser(name, getattr(row, name), value)]
 
 
 def ask_who(user, looser: Collection[str], *, password: str = "", otp: str = "") -> None:

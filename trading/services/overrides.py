@@ -4,13 +4,13 @@ from datetime import date
 
 from django.db import transaction
 
-from brokers.models import Instrument
+from brokers.models import BrokerAccount, Instrument
 from trading.domain import signal as signals
 from trading.domain import symbols
 from trading.domain.orderfsm import State
 from trading.models import Order, OverrideScope, TvSymbolOverride
 from trading.selectors import instruments as find
-from trading.services import instruments, route
+from trading.services import disarming, instruments, route
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 
@@ -70,4 +70,16 @@ def _keep(order: Order, key: str, instrument: Instrument, scope: str, actor: str
         raise AppError("INVALID_VALUE", "scope is STRATEGY, ACCOUNT or GLOBAL.", extra={"field": "scope"})
     choice = {"instrument": instrument, "valid_from": None, "valid_to": instrument.expiry, "created_by": actor, "created_at": clock.now()}
     owner = order.account.owner_id  # whose alerts it is looked up for
-    TvSymbolOverride.objects.update_or_create(owner_id=owner, tv_symbol=key, scope=scope, **target, defaults=choice)
+    row, _ = TvSymbolOverride.objects.update_or_create(owner_id=owner, tv_symbol=key, scope=scope, **target, defaults=choice)
+    after_mapping(row, actor=actor)
+
+
+def after_mapping(row: TvSymbolOverride, *, actor: str) -> None:
+    """A symbol means something else from now on: whoever armed a strategy it counts for did not know that."""
+    why = f"{actor} mapped {row.tv_symbol} to {row.instrument.key}"
+    if row.strategy is not None:
+        disarming.disarm(row.strategy, why, actor=actor)
+        return
+    accounts = [row.account_id] if row.account_id else BrokerAccount.objects.filter(owner_id=row.owner_id).values_list("pk", flat=True)
+    for pk in accounts:
+        disarming.disarm_scope(f"ACCOUNT:{pk}", why, actor=actor)

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 
 from django.conf import settings
@@ -10,13 +10,17 @@ from django.db import IntegrityError, transaction
 
 from risk.models import RiskSettings, Scope
 from trading.models import Level, OrderType, Sizing, Strategy
-from trading.services import sysevents
+from trading.services import disarming, sysevents
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 from tvapp.models import DeskSettings
 from tvapp.people.auth import digest
 
 SECRET_BYTES = 32
+WEIGHTY = (
+    "account", "mode", "symbol", "default_exchange", "default_product", "product_from_signal", "sizing", "sizing_value", "capital", "use_target",
+    "max_slippage_pct",
+)  # fmt: skip
 
 
 def create(*, owner, actor: str, **fields) -> Strategy:
@@ -28,9 +32,18 @@ def create(*, owner, actor: str, **fields) -> Strategy:
 def update(strategy: Strategy, changes: Mapping[str, object], *, actor: str) -> Strategy:
     """Writes validated `changes` to a standing strategy. Raises AppError as `create` does, and STRATEGY_ARCHIVED."""
     _must_stand(strategy)
+    changed = [name for name, value in changes.items() if getattr(strategy, name) != value]
     for name, value in changes.items():
         setattr(strategy, name, value)
-    return _save(strategy, f"Changed by {actor}.")
+    saved = _save(strategy, f"Changed by {actor}.")
+    after_change(saved, changed, actor=actor)
+    return saved
+
+
+def after_change(strategy: Strategy, changed: Collection[str], *, actor: str) -> None:
+    """What decides where its orders go and how large they are is other than when it was armed: it is armed anew, or stays disarmed."""
+    if weighty := [name for name in changed if name in WEIGHTY]:
+        disarming.disarm(strategy, f"{actor} changed {', '.join(name.replace('_', ' ') for name in weighty)}", actor=actor)
 
 
 def check_name(owner, name: str, *, but: int | None = None) -> None:

@@ -26,9 +26,18 @@ def judged(order: Order, decision: Decision) -> None:
     """The gate stopped an order: where a rate or the loss of the day was the reason, the scope of that limit takes no entries any more."""
     for found in decision.findings:
         if found["code"] in GATE and found["verdict"] == "REJECT":
-            until = next_day(clock.now()) if GATE[found["code"]] else None
-            said = decision.sentence.removeprefix("Rejected: ")
-            trips.trip(_scope_of(order, found["scope"]), found["code"], said, until=until, order=order, data={"decision": decision.pk})
+            _limit_passed(order, decision, found["code"], found["scope"])
+
+
+def _limit_passed(order: Order, decision: Decision, code: str, label: str) -> None:
+    key = _scope_of(order, label)
+    if key == "GLOBAL" and order.simulated and BrokerAccount.objects.filter(environment=Environment.LIVE).exists():
+        if code == "LOSS_DAILY":
+            return  # paper and live are counted apart: the loss watch stops the paper accounts
+        key = f"ACCOUNT:{order.account_id}"
+    until = next_day(clock.now()) if GATE[code] else None
+    said = decision.sentence.removeprefix("Rejected: ")
+    trips.trip(key, code, said, until=until, order=order, data={"decision": decision.pk})
 
 
 def next_day(now: datetime) -> datetime:

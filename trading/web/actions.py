@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from decimal import Decimal
 
+from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
@@ -19,15 +20,16 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from trading.domain.orderfsm import State
 from trading.models import Order, Strategy
-from trading.selectors import gtts, queue
+from trading.selectors import gtts, live, queue
 from trading.selectors.orders import slices, with_story
-from trading.services import gtt, halt, orders, refusals, slicing
+from trading.services import arming, gtt, halt, orders, refusals, slicing
 from trading.services import modify as modifying
 from trading.templatetags.desk import qty
 from trading.web import views
 from trading.web.forms import KillForm, OrderEdit, OrderModify, ReleaseForm, ShownForm
 from tvapp.lib.errors import AppError
 from tvapp.owned import may_see_all
+from tvapp.people import stepup
 from tvapp.people.roles import may_trade
 
 
@@ -319,7 +321,27 @@ def kill(request: HttpRequest) -> HttpResponse:
 
 def _kill_page(request: HttpRequest, *, form: KillForm | None = None, release_form: ReleaseForm | None = None, status: int = 200) -> HttpResponse:
     context = {"form": form or KillForm(initial={"cancel_open": True}), "release_form": release_form or ReleaseForm(), "states": halt.status()}
+    context |= {"may_go_live": settings.ALLOW_LIVE, "paper_only": live.barred() == live.PAPER_ONLY}
     return render(request, "trading/kill.html", context, status=status)
+
+
+@require_POST
+def paper_only(request: HttpRequest) -> HttpResponse:
+    """On with one click; off by an admin who types the password."""
+    acting(request)
+    on = request.POST.get("on") == "1"
+    if not on:
+        if not may_see_all(request.user):
+            raise PermissionDenied
+        try:
+            stepup.confirm(request.user, password=request.POST.get("password", "")[:256])
+        except AppError as refused:
+            messages.error(request, f"{refused.message} ({request.correlation_id})")
+            return redirect("desk:kill")
+    arming.paper_only(on, actor=actor_of(request))
+    said = "The desk is on paper only: no live order leaves, exits included." if on else "Live orders may leave again, where a strategy is armed."
+    messages.warning(request, said)
+    return redirect("desk:kill")
 
 
 @require_POST
@@ -330,6 +352,12 @@ def release(request: HttpRequest) -> HttpResponse:
     form = ReleaseForm(request.POST)
     if not form.is_valid():
         return _kill_page(request, release_form=form, status=422)
-    halt.release(form.cleaned_data["scope"], reason=form.cleaned_data["reason"], actor=actor_of(request))
+    said = form.cleaned_data
+    try:
+        stepup.confirm(request.user, password=said["password"])
+    except AppError as refused:
+        form.add_error("password", refused.message)
+        return _kill_page(request, release_form=form, status=refused.status)
+    halt.release(said["scope"], reason=said["reason"], actor=actor_of(request), code=said["code"])
     messages.success(request, "Trading goes on. Orders on hold do not leave by themselves: they wait for you, or end as too old.")
     return redirect("desk:dashboard")

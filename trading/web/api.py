@@ -20,6 +20,7 @@ from risk.models import RiskSettings, Scope
 from trading.domain.orderfsm import State
 from trading.models import Alert, Order, OrderEvent, Strategy
 from trading.selectors import instruments
+from trading.selectors.stops import state_of
 from trading.services import halt, health, ingest, limits, modify, orders, overrides, refusals, strategies
 from trading.web import serializers as show
 from trading.web.filters import AlertFilters, OrderFilters, StrategyFilters
@@ -27,7 +28,7 @@ from trading.web.webhook import AlertParser, JsonOnly
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 from tvapp.owned import may_see_all
-from tvapp.people import roles
+from tvapp.people import roles, stepup
 from tvapp.people.auth import new_token
 from tvapp.throttles import AnonThrottle, OrderThrottle
 
@@ -392,14 +393,24 @@ class RiskSettingsDetail(APIView):
         row = self._row(request, pk)
         if row.scope == Scope.GLOBAL:
             admin(request)
-        form = show.RiskSettingsSerializer(row, data=request.data, partial=partial, context={"request": request})
+        data, proof = _without_proof(request.data)
+        form = show.RiskSettingsSerializer(row, data=data, partial=partial, context={"request": request})
         form.is_valid(raise_exception=True)
+        limits.ask_who(request.user, limits.loosened(row, form.validated_data), **proof)
         return Response(show.RiskSettingsSerializer(limits.update(row, form.validated_data, actor=actor_of(request))).data)
 
     def delete(self, request: Request, pk: int) -> Response:
         trader(request)
-        limits.delete(self._row(request, pk), actor=actor_of(request))
+        row, (_, proof) = self._row(request, pk), _without_proof(request.data)
+        limits.ask_who(request.user, ["every limit"], **proof)
+        limits.delete(row, actor=actor_of(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+def _without_proof(data: dict) -> tuple[dict, dict[str, str]]:
+    """What is to be changed, and who says so (`password`, `otp`): asked for where a limit is loosened and real money can move."""
+    known = {name: str(data[name]) for name in ("password", "otp") if isinstance(data, dict) and name in data}
+    return {name: value for name, value in data.items() if name not in known} if known else data, known
 
 
 class Kill(APIView):
@@ -412,16 +423,21 @@ class Kill(APIView):
 
 
 class Release(APIView):
-    @extend_schema(request=show.KillSerializer, responses={200: {"type": "object"}}, summary="Let trading go on")
+    """Where real money can move, whoever releases proves who they are; elsewhere the sign-in is enough."""
+
+    @extend_schema(request=show.ReleaseSerializer, responses={200: {"type": "object"}}, summary="Let trading go on")
     def post(self, request: Request) -> Response:
         admin(request)
-        data, key = _kill_request(request)
-        halt.release(key, reason=data["reason"], actor=actor_of(request))
-        return Response({"scope": key, "state": "ACTIVE"})
+        data, key = _kill_request(request, show.ReleaseSerializer)
+        if settings.ALLOW_LIVE or data["password"] or data["otp"]:
+            stepup.confirm(request.user, password=data["password"], otp=data["otp"])
+        halt.release(key, reason=data["reason"], actor=actor_of(request), code=data["code"])
+        stop = state_of([key])
+        return Response({"scope": key, "state": stop.state if stop else "ACTIVE"})
 
 
-def _kill_request(request: Request) -> tuple[dict, str]:
-    form = show.KillSerializer(data=request.data)
+def _kill_request(request: Request, serializer: type[show.KillSerializer] = show.KillSerializer) -> tuple[dict, str]:
+    form = serializer(data=request.data)
     form.is_valid(raise_exception=True)
     data = form.validated_data
     for model, pk in ((BrokerAccount, data["account_id"]), (Strategy, data["strategy_id"])):

@@ -4,7 +4,7 @@ from csp.decorators import csp_update
 from django.urls import path, re_path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from trading.web import api, books_api, brokers_api, gtt_api, risk_api, squareoff
+from trading.web import api, books_api, brokers_api, gtt_api, live_api, risk_api, squareoff
 from trading.web.postback import PostbackView
 from trading.web.webhook import WebhookView
 
@@ -43,12 +43,15 @@ ROUTES = [
     ("api/strategies/<int:pk>/toggle", api.StrategyToggle),
     ("api/strategies/<int:pk>/deploy", api.StrategyDeploy),
     ("api/strategies/<int:pk>/acknowledge", api.StrategyAcknowledge),
+    ("api/strategies/<int:pk>/arm", live_api.StrategyArm),
+    ("api/strategies/<int:pk>/disarm", live_api.StrategyDisarm),
     ("api/risk-settings", api.RiskSettingsList),
     ("api/risk-settings/<int:pk>", api.RiskSettingsDetail),
     ("api/risk/status", risk_api.RiskStatus),
     ("api/risk/what-if", risk_api.WhatIf),
     ("api/risk/kill", api.Kill),
     ("api/risk/release", api.Release),
+    ("api/risk/paper-only", live_api.PaperOnly),
     ("api/risk/square-off", squareoff.SquareOffs),
     ("api/risk/square-off/<int:pk>", squareoff.SquareOffDetail),
     ("api/brokers/accounts", brokers_api.AccountList),

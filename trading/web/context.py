@@ -1,13 +1,14 @@
 """What every page's frame needs: the mode, the queue's count, the kill switch, the navigation. Read only when a template asks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from django.db import DatabaseError
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
-from risk.models import TradingMode, TradingState
+from risk.models import TradingMode
 from trading.selectors import attention, connections, queue
+from trading.selectors.stops import Stop, standing
 from tvapp.lib import clock
 from tvapp.owned import may_see_all
 from tvapp.people.roles import may_trade
@@ -42,16 +43,17 @@ def _desk(request) -> Mapping[str, object]:
 def _of_user(user) -> Mapping[str, object]:
     if user is None or not user.is_authenticated:
         return {}
+    stops = standing()
     return {
         "signed_in": True, "user": user, "initials": _initials(user), "may_act": may_trade(user), "may_release": may_see_all(user),
-        "stop": _stop(), "attention": attention.notices(user), "waiting": queue.count(user),
+        "stop": _stop(stops), "attention": attention.notices(user, stops), "waiting": queue.count(user),
         "chips": connections.chips(user), "mode": "live" if (real := connections.real_money(user)) else "paper", "real_money": real,
     }  # fmt: skip
 
 
-def _stop() -> TradingState | None:
-    """The desk-wide state row while trading is stopped."""
-    return TradingState.objects.filter(scope="GLOBAL").exclude(state=TradingMode.ACTIVE).first()
+def _stop(stops: Sequence[Stop]) -> Stop | None:
+    """What stops the whole desk; what only keeps entries back is a notice."""
+    return next((stop for stop in stops if stop.scope == "GLOBAL" and stop.state == TradingMode.HALTED), None)
 
 
 def _nav(path: str) -> list[Mapping[str, object]]:

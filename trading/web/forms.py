@@ -195,6 +195,13 @@ class KillForm(forms.Form):
     cancel_open = forms.BooleanField(required=False, initial=True)
 
 
+def password_again() -> forms.CharField:
+    """Asked for before a deed that puts money at risk; `tvapp.people.stepup` judges it."""
+    widget = forms.PasswordInput(attrs={"class": "in", "autocomplete": "current-password", "placeholder": "Your password"})
+    text = {"required": "Type your password again."}
+    return forms.CharField(max_length=256, strip=False, label="Your password", widget=widget, error_messages=text)
+
+
 class ReleaseForm(forms.Form):
     """`scope`: GLOBAL, or one of those that stand in the table of stopped scopes."""
 
@@ -203,3 +210,5 @@ class ReleaseForm(forms.Form):
         max_length=200, error_messages={"required": "Say why trading may go on; the reason is kept."},
         widget=forms.TextInput(attrs={"class": "in", "placeholder": "Why may trading go on?"}),
     )  # fmt: skip
+    code = forms.RegexField(r"^[A-Z_]{1,40}$", required=False, widget=forms.HiddenInput())
+    password = password_again()

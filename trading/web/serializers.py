@@ -281,3 +281,11 @@ class KillSerializer(StrictMixin, serializers.Serializer):
     account_id = serializers.IntegerField(required=False, allow_null=True, default=None)
     strategy_id = serializers.IntegerField(required=False, allow_null=True, default=None)
     cancel_open = serializers.BooleanField(default=True)
+
+
+class ReleaseSerializer(KillSerializer):
+    """`code` names one automatic stop of the scope; without it everything that stops the scope is released."""
+
+    code = serializers.CharField(max_length=40, required=False, default="")
+    password = serializers.CharField(max_length=256, required=False, default="", trim_whitespace=False)
+    otp = serializers.CharField(max_length=16, required=False, default="")

@@ -45,4 +45,5 @@ urlpatterns = [
     path("square-off", squareoff.square_off_page, name="square-off"),
     path("kill", actions.kill, name="kill"),
     path("release", actions.release, name="release"),
+    path("paper-only", actions.paper_only, name="paper-only"),
 ]

@@ -1,6 +1,7 @@
 """What a person does: by a plain form that ends in a redirect, and by htmx that ends in a row and a toast."""
 
 import json
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -11,6 +12,9 @@ from risk.models import RiskSettings, TradingState
 from tests import factories as make
 from tests.trading.web.pages import HTMX, me, text, waiting
 from trading.models import Order
+from trading.selectors import live
+from trading.services import halt, trips
+from tvapp.lib import clock
 from tvapp.people import roles
 
 __all__ = ["me"]
@@ -239,11 +243,37 @@ def test_it_stops_trading_and_says_so_on_every_page(me):
 
 def test_it_lets_only_an_admin_release_and_only_with_a_reason(me):
     make.TradingStateFactory()
-    assert me.client.post("/release", {"reason": "looked at"}).status_code == 403
+    assert me.client.post("/release", {"reason": "looked at", "password": "a-long-Passw0rd"}).status_code == 403
     roles.assign(me.user, roles.ADMIN)
-    assert me.client.post("/release", {"reason": ""}).status_code == 422
-    assert me.client.post("/release", {"reason": "looked at"})["Location"] == "/"
+    faults = [{"reason": "", "password": "a-long-Passw0rd"}, {"reason": "x"}, {"reason": "x", "password": "wrong"}]
+    assert [me.client.post("/release", fault).status_code for fault in faults] == [422, 422, 403]
+    assert me.client.post("/release", {"reason": "looked at", "password": "a-long-Passw0rd"})["Location"] == "/"
     assert TradingState.objects.get(scope="GLOBAL").state == "ACTIVE"
+
+
+def test_it_shows_every_automatic_stop_with_its_reason_and_releases_it_alone(me):
+    roles.assign(me.user, roles.ADMIN)
+    key = f"STRATEGY:{me.strategy.pk}"
+    trips.trip(key, "RATE_MINUTE", "31 orders in a minute")
+    trips.trip("GLOBAL", "LOSS_DAILY", "lost enough", until=clock.now() + timedelta(hours=2))
+    page = text(me.client.get("/kill"))
+    assert "31 orders in a minute" in page and 'value="RATE_MINUTE"' in page and "Stop trading?" in page
+    strip = text(me.client.get("/queue"))
+    assert "only closes positions, entries are stopped by the desk: 31 orders in a minute." in strip and "It ends by itself" in strip
+    me.client.post("/release", {"scope": key, "code": "RATE_MINUTE", "reason": "loop mended", "password": "a-long-Passw0rd"})
+    assert [stop.code for stop in halt.status()] == ["LOSS_DAILY"]
+
+
+def test_it_goes_on_paper_only_with_one_click_and_back_with_the_password(me, settings):
+    settings.ALLOW_LIVE = True
+    me.client.post("/paper-only", {"on": "1"})
+    assert live.barred() == live.PAPER_ONLY
+    assert me.client.post("/paper-only", {"on": "0", "password": "a-long-Passw0rd"}).status_code == 403
+    roles.assign(me.user, roles.ADMIN)
+    me.client.post("/paper-only", {"on": "0", "password": "wrong"})
+    assert live.barred() == live.PAPER_ONLY and "only" in text(me.client.get("/kill"))
+    me.client.post("/paper-only", {"on": "0", "password": "a-long-Passw0rd"})
+    assert live.barred() == ""
 
 
 # -------------------------------------------------------------------------- sign-in

@@ -49,7 +49,7 @@ def test_it_shows_a_stopped_account_to_its_owner_and_lets_an_admin_release_it(me
     assert said in text(me.client.get("/orders"))
     roles.assign(me.user, roles.ADMIN)
     assert f'value="ACCOUNT:{account.pk}"' in text(me.client.get("/kill"))
-    assert me.client.post("/release", {"scope": f"ACCOUNT:{account.pk}", "reason": "address registered"}).status_code == 302
+    assert me.client.post("/release", {"scope": f"ACCOUNT:{account.pk}", "reason": "address registered", "password": "a-long-Passw0rd"}).status_code == 302
     assert said not in text(me.client.get("/orders")) and halt.status() == []
 
 
