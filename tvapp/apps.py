@@ -1,6 +1,15 @@
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
-from django.db.models.signals import post_migrate
+from django.db import connections
+from django.db.models.signals import post_migrate, pre_migrate
+
+
+def take_your_time(using: str, **kwargs: object) -> None:
+    """A migration may take longer than any statement of the desk (PostgreSQL): its connection is the command's own."""
+    connection = connections[using]
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = 0")
 
 
 class TvappConfig(AppConfig):
@@ -13,6 +22,7 @@ class TvappConfig(AppConfig):
         from tvapp import checks  # noqa: F401
         from tvapp.people import roles
 
+        pre_migrate.connect(take_your_time, sender=self, dispatch_uid="tvapp.time")
         post_migrate.connect(roles.after_migrate, dispatch_uid="tvapp.roles")
 
 
