@@ -31,6 +31,7 @@ def victim(db):
     new_token(desk.owner, "victim-key")
     Quote.objects.get_or_create(instrument=Instrument.objects.first(), defaults={"ltp": 1500})
     make.TvSymbolOverrideFactory(owner=desk.owner, tv_symbol="NSE:victim-index")
+    make.SquareOffFactory(account=desk.account, state="DONE", note="victim-note", ended_at=clock.now())
     DeskSettings(id=1).save()
     _connected(desk.owner)
     return desk

@@ -152,6 +152,14 @@ CLOSE = Scene(_closing, _square_off, "COMPLETE", ("CANCELLED", "CANCELLED"))
 PLACE, FILL = Scene(lambda road: road.alert(), _work), Scene(_filled, _read, "COMPLETE")
 CANCEL, CHANGE = Scene(_cancelling, _work, "CANCELLED"), Scene(_changing, _work)
 SCENES = {
+    # first, because what is left to a person by another scene is not closed
+    "squareoff.cancels_asked": CLOSE,
+    "squareoff.read": CLOSE,
+    "squareoff.order_made": CLOSE,
+    "squareoff.placed": CLOSE,
+    "squareoff.committed": CLOSE,
+    "squareoff.move.done": CLOSE,
+    "dispatch.placed of a square-off": CLOSE,
     "doorbell.rung": Scene(_waiting, _approve, "WAITING"),
     "dispatch.started": PLACE,
     "dispatch.decided": PLACE,

@@ -53,7 +53,7 @@ ROUTES = [
     ("api/risk/release", api.Release),
     ("api/risk/paper-only", live_api.PaperOnly),
     ("api/risk/square-off", squareoff.SquareOffs),
-    ("api/risk/square-off/<int:pk>", squareoff.SquareOffDetail),
+    ("api/risk/square-offs/<int:pk>", squareoff.SquareOffDetail),
     ("api/brokers/accounts", brokers_api.AccountList),
     ("api/brokers/accounts/<int:pk>", brokers_api.AccountDetail),
     ("api/zerodha/login-url", brokers_api.LoginUrl),

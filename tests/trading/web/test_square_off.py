@@ -29,7 +29,7 @@ def test_it_is_taken_over_the_api_and_looked_up_there(client, desk):
     assert (said.status_code, said.json()["state"]) == (202, "CANCELLING")
     assert OrmQ.objects.count() and SquareOff.objects.get().pk == said.json()["id"]
     squareoff.push(SquareOff.objects.get())
-    seen = client.get(f"/api/risk/square-off/{said.json()['id']}").json()
+    seen = client.get(f"/api/risk/square-offs/{said.json()['id']}").json()
     assert (seen["state"], len(seen["order_ids"])) == ("CLOSING", 1)
 
 
