@@ -2,7 +2,9 @@
 never guesses an outcome and never writes the database (the paper broker: nothing but its own book)."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import ClassVar
@@ -33,6 +35,28 @@ class UnsupportedFeature(Rejected):
 
     def __init__(self, message: str):
         super().__init__(RejectCode.NOT_PERMITTED, message)
+
+
+_last_look: ContextVar[Callable[[], None] | None] = ContextVar("last_look", default=None)
+
+
+@contextmanager
+def last_look(ask: Callable[[], None]) -> Iterator[None]:
+    """Within it an adapter calls `ask` right before it writes to a remote broker, when no limiter and no lock is waited for any more.
+
+    What `ask` raises (Unavailable with sent=False) goes to the caller, and nothing was written.
+    """
+    token = _last_look.set(ask)
+    try:
+        yield
+    finally:
+        _last_look.reset(token)
+
+
+def look() -> None:
+    """What an adapter calls at that moment."""
+    if (ask := _last_look.get()) is not None:
+        ask()
 
 
 class Adapter(ABC):

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from brokers import session, throttle
-from brokers.base import Adapter, UnsupportedFeature
+from brokers.base import Adapter, UnsupportedFeature, look
 from brokers.errors import Ambiguous, AuthExpired, LimitCode, RateLimited, RejectCode, Rejected, Unavailable
 from brokers.models import BrokerAccount, BrokerSession
 from brokers.types import (
@@ -68,6 +68,8 @@ class ZerodhaAdapter(Adapter):
         """One request of this account: a login, a place in the budget, the call. Raises BrokerError."""
         kite = self._client()
         throttle.acquire(self.account, kind, closing=closing)
+        if purpose is Purpose.WRITE:
+            look()
         try:
             return self._spend(kind, lambda: kite.call(purpose, work))
         finally:

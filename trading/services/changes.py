@@ -10,8 +10,8 @@ from decimal import Decimal
 from django.db.models import F
 
 from brokers import registry
-from brokers.base import Adapter
-from brokers.errors import BrokerError
+from brokers.base import Adapter, last_look
+from brokers.errors import BrokerError, Unavailable
 from brokers.types import OrderReport
 from risk.models import TradingMode
 from trading.models import AttemptKind, AttemptOutcome, Order, OrderAttempt, Pending
@@ -68,10 +68,17 @@ def _stopped(order: Order) -> str:
     return "trading is stopped" if stop.state == TradingMode.HALTED else "only changes that lower the risk leave now"
 
 
+def _stand(order: Order) -> None:
+    """Asked by the adapter right before the change leaves."""
+    if not only_less(order, order.pending_changes) and (why := _stopped(order)):
+        raise Unavailable("STATE_HALTED", why, sent=False)
+
+
 def _send(order: Order, adapter: Adapter) -> OrderAttempt:
     wanted = {name: Decimal(value) for name, value in order.pending_changes.items()}
     payload = {"change": order.broker_order_id, "variety": order.variety, **order.pending_changes}
-    attempt = asks.ask(order, AttemptKind.MODIFY, payload, lambda: adapter.modify(sync.key_of(order), **wanted))
+    with last_look(lambda: _stand(order)):
+        attempt = asks.ask(order, AttemptKind.MODIFY, payload, lambda: adapter.modify(sync.key_of(order), **wanted))
     if attempt.outcome not in asks.UNSENT:
         Order.objects.filter(pk=order.pk).update(modifications=F("modifications") + 1)
     return attempt

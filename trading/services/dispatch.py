@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import F
 
 from brokers import registry
-from brokers.base import Adapter
+from brokers.base import Adapter, last_look
 from brokers.errors import Ambiguous, AuthExpired, BrokerError, LimitCode, RateLimited, RejectCode, Rejected, Unavailable
 from brokers.types import Instrument, Kind, OrderRequest, OrderType, PlaceAck, Product, Side, Validity
 from risk.codes import Code
@@ -288,7 +288,10 @@ def _send(claimed: Claimed, prepared: gtt.Prepared | None = None) -> str:
         return _unsent(order, attempt, bar)
     adapter = registry.adapter_for(order.account)
     try:
-        done = gtt.place_for(order, claimed.request, prepared, adapter) if order.gtt else adapter.place(claimed.request)
+        with last_look(lambda: halt.stand(order, closes=claimed.request.reduce_only)):
+            done = gtt.place_for(order, claimed.request, prepared, adapter) if order.gtt else adapter.place(claimed.request)
+    except halt.Withheld as stop:
+        return _unsent(order, attempt, stop.bar)
     except BrokerError as exc:
         return _record_error(order, attempt, exc)
     except Exception as exc:  # anything a client library throws may have come after acceptance: unknown, never failed

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from brokers.errors import Unavailable
 from brokers.models import BrokerAccount
 from risk.models import TradingMode, TradingState
 from trading.domain import orderfsm
@@ -104,6 +105,20 @@ class Bar:
 
     code: str
     why: str
+
+
+class Withheld(Unavailable):
+    """Trading was stopped while the order waited for the limiter or for a lock: nothing was written."""
+
+    def __init__(self, bar: Bar):
+        super().__init__(bar.code, bar.why, sent=False)
+        self.bar = bar
+
+
+def stand(order: Order, *, closes: bool) -> None:
+    """The last look. Raises Withheld."""
+    if (bar := bars(order, closes=closes)) is not None:
+        raise Withheld(bar)
 
 
 def bars(order: Order, *, closes: bool) -> Bar | None:
