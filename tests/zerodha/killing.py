@@ -190,14 +190,6 @@ SCENES = {
     "session.claimed": Scene(_logging_in, _work, "HELD"),
     "session.exchanged": Scene(_logging_in, _work, "HELD"),
     "session.ended": Scene(_logging_out, _work),
-    "squareoff.cancels_asked": CLOSE,
-    "squareoff.move.reading": CLOSE,
-    "squareoff.read": CLOSE,
-    "squareoff.order_made": CLOSE,
-    "squareoff.placed": CLOSE,
-    "squareoff.committed": CLOSE,
-    "squareoff.move.done": CLOSE,
-    "dispatch.placed of a square-off": CLOSE,
 }
 
 
