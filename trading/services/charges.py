@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from brokers import charges as sums
 from brokers.charges import Charges, NoRate, Rate
-from brokers.models import BrokerAccount, ChargeSchedule
+from brokers.models import ChargeSchedule
 from trading.models import Fill, Product
 from tvapp.lib.money import ZERO, plain
 
@@ -34,8 +34,10 @@ def _estimate(fill: Fill, rate: Rate) -> Charges:
 
 
 def _leaves_depository(fill: Fill) -> bool:
-    """Whether this is the day's first delivery sale of the symbol beyond what was bought on the day: once a day, account and symbol."""
-    list(BrokerAccount.objects.select_for_update(no_key=True).filter(pk=fill.account_id).values_list("pk"))  # two sales at once pay it once
+    """Whether this is the day's first delivery sale of the symbol beyond what was bought on the day: once a day, account and symbol.
+
+    The account's ledger is held while a fill is booked (`ledgers.book_of`), so two sales at one moment pay it once.
+    """
     rows = Fill.objects.filter(account_id=fill.account_id, trading_day=fill.trading_day, instrument__tradingsymbol=fill.instrument.tradingsymbol)
     net = fill.quantity
     for side, quantity, parts in rows.exclude(product=Product.MIS).values_list("side", "quantity", "charge_parts"):
