@@ -5,7 +5,7 @@ import shutil
 import pytest
 from django.conf import settings as django_settings
 
-from tests import environment
+from tests import environment, migrated
 from tests.process.postgres import postgres  # noqa: F401 - a fixture for every test
 
 ALONE = ("process", "browser", "postgres")
@@ -33,7 +33,9 @@ def _empty_cache():
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(request):
     """Workers side by side need databases of different names on a server; SQLite's are each in their worker's memory."""
-    if not django_settings.ON_SQLITE:
+    if django_settings.ON_SQLITE:
+        migrated.hasten()
+    else:
         request.getfixturevalue("django_db_modify_db_settings_parallel_suffix")
 
 

@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests import migrated
+
 ROOT = Path(__file__).resolve().parents[2]
 SECRET, PASSWORD = "process-secret-1", "process-Passw0rd-1"
 
@@ -46,6 +48,8 @@ class RunningDesk:
         return env | {"TVAPP_ADMIN_USERNAME": "admin", "TVAPP_ADMIN_PASSWORD": PASSWORD, **self.extra}
 
     def start(self) -> "RunningDesk":
+        if "DATABASE_URL" not in self.extra:
+            migrated.copy_to(Path(self.home) / "tvapp.sqlite3")
         self.log = open(Path(self.home) / "run.log", "ab")  # noqa: SIM115 - lives as long as the process
         command = [sys.executable, "-m", "tvapp.supervisor"]
         self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment(), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
