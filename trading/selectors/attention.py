@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from brokers.models import BrokerAccount
 from risk.models import TradingMode
 from trading.models import Strategy
+from trading.selectors import squareoff
 from trading.selectors.stops import Stop
 from tvapp.lib import clock
 
@@ -17,11 +18,16 @@ class Notice:
     text: str
     strategy_id: int | None = None
     order_id: int | None = None
+    square_off: bool = False
 
 
 def notices(user, stops: Sequence[Stop]) -> list[Notice]:
     """Those of this person, refusals first; `stops` is everything that stops something now."""
-    return [*_refusals(user), *_stopped(user, stops)]
+    return [*_square_offs(user), *_refusals(user), *_stopped(user, stops)]
+
+
+def _square_offs(user) -> list[Notice]:
+    return [Notice(f"{row}: {row.get_state_display().lower()}. {row.note}".strip(), square_off=True) for row in squareoff.standing(user)]
 
 
 def _refusals(user) -> list[Notice]:

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from django.db.models import Max, Q, QuerySet
 
-from brokers.models import BrokerAccount, BrokerPosition, SyncState
+from brokers.models import BrokerPosition, SyncState
 from risk.models import RiskSettings, Scope
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Fill, Order, Position, Source, SquareOff, SquareOffLeg, SquareOffState
+from tvapp.lib import clock
 from tvapp.lib.money import ZERO
 
 ACTIVE = (SquareOffState.CANCELLING, SquareOffState.READING, SquareOffState.CLOSING)
@@ -153,7 +154,9 @@ def open_things(products: set[str]) -> set[Open]:
 # --- for pages --------------------------------------------------------------------------------------------------
 
 
-def latest(account: BrokerAccount) -> SquareOff | None:
-    """The one that is under way, or the last one when it needs a person."""
-    row = SquareOff.objects.filter(account=account).order_by("-id").first()
-    return row if row and (row.state in ACTIVE or row.state == SquareOffState.NEEDS_REVIEW) else None
+def standing(user) -> list[SquareOff]:
+    """The last one of each account, of this day, that is under way or needs a person. A later one that closed everything takes it away."""
+    since = clock.day_start(clock.trading_day(clock.now()))
+    rows = SquareOff.objects.for_user(user).filter(Q(started_at__gte=since) | Q(ended_at=None)).select_related("account").order_by("id")
+    last = {row.account_id: row for row in rows}
+    return [row for row in last.values() if row.state != SquareOffState.DONE]

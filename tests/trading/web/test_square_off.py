@@ -6,9 +6,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django_q.models import OrmQ
 
+from tests import factories as make
 from tests.tvapp.people import browser, person
 from trading.models import Position, SquareOff
 from trading.services import squareoff
+from tvapp.lib import clock
 from tvapp.people import roles
 
 pytestmark = pytest.mark.django_db
@@ -51,6 +53,13 @@ def test_it_is_nothing_for_strangers_and_viewers(desk):
     assert ask(stranger, desk.account).status_code == 404
     assert ask(browser(viewer), desk.account).status_code == 403
     assert "Square off paper" not in browser(viewer).get("/square-off").content.decode()
+
+
+def test_it_stands_on_every_page_until_one_closed_everything(client, desk):
+    make.SquareOffFactory(account=desk.account, state="NEEDS_REVIEW", note="Still open: INFY 10 MIS.", ended_at=clock.now())
+    assert "needs you. Still open: INFY 10 MIS." in client.get("/orders").content.decode()
+    make.SquareOffFactory(account=desk.account, state="DONE", ended_at=clock.now())
+    assert "Still open" not in client.get("/orders").content.decode()
 
 
 # ---------------------------------------------------------------------------- the command
