@@ -32,7 +32,7 @@ class DeskSettings(models.Model):
     retry_window_s = _number(300, 10, 3600, "seconds", "How long an order that provably was not sent is tried again.")
     sync_live_s = _number(2, 1, 60, "seconds", "How often the broker's book is read while an order rests there; a real broker is asked every 5 s at most.")
     sync_resting_s = _number(15, 3, 300, "seconds", "How often a real broker's book is read while nothing but resting orders is there.")
-    sync_idle_s = _number(60, 10, 3600, "seconds", "How often a real broker's books are read while nothing is there.")
+    sync_idle_s = _number(25, 10, 3600, "seconds", "How often a real broker's books are read while nothing is there. Above 30 entries may meet positions that are too old.")
     kite_session_end_h = _number(6, 4, 9, "o'clock IST", "When a Zerodha session ends in the morning.")
     unmatched_4xx_rejects = models.BooleanField(
         default=False, help_text="On: a broker's refusal in words the desk does not know counts as refused. Off (safer): the order is looked up first.",

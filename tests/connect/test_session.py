@@ -206,7 +206,7 @@ def _refused(user, back, words):
     assert not BrokerSession.objects.filter(request_token__isnull=False).exists()
 
 
-@pytest.mark.parametrize("state", ["", "made-up", "a:b:c", signing.dumps([1, 2, "x", "y"], salt="other")])
+@pytest.mark.parametrize("state", ["", "made-up", "a:b:c", signing.dumps([1, 2, "x", "y"], salt="other")], ids=["none", "made up", "odd", "signed elsewhere"])
 def test_it_refuses_a_state_of_its_own_making(login, back, state):
     _refused(login.desk.owner, {**back, "state": state}, "not begun on this desk")
 

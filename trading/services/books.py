@@ -25,7 +25,7 @@ from tvapp.models import DeskSettings
 
 logger = logging.getLogger("tvapp.books")
 
-FULL_S = 60
+FULL_S = 20  # with the idle pace below a minute: the gate takes no older positions and funds
 UNSEEN_MOST = 3
 SENT_WITHIN = timedelta(days=4)  # an order made before that is not sent any more: its alert is dead after three days at most
 LATE_FILLS = timedelta(days=2)
