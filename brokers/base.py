@@ -136,6 +136,10 @@ class Adapter(ABC):
         """Prices of `EXCHANGE:SYMBOL` keys; one that is not known is left out. Rejected(NOT_PERMITTED) where the plan has no prices."""
         raise UnsupportedFeature(f"{self.caps.broker} gives no prices")
 
+    def margin(self, request: OrderRequest) -> Decimal:
+        """Rupees this order would need now, nothing else of the account netted against it."""
+        raise UnsupportedFeature(f"{self.caps.broker} does not say what margin an order needs")
+
     def place_gtt(self, request: GttRequest) -> str:
         """Sends a trigger once and gives its id. It carries no reference: after Ambiguous compare `list_gtts` from before and after."""
         raise UnsupportedFeature(f"{self.caps.broker} keeps no triggers (GTT)")

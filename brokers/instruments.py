@@ -261,3 +261,12 @@ def _there(wanted: Mapping[tuple[str, str], Instrument]) -> dict[tuple[str, str]
         rows = Instrument.objects.filter(exchange=exchange, tradingsymbol__in=symbols)
         found |= {(exchange, row.tradingsymbol): row for row in rows}
     return found
+
+
+def value_of(row: Instrument) -> types.Instrument:
+    """The row as adapters take it; a tick or lot that is not known counts as the smallest one."""
+    return types.Instrument(
+        key=row.key, exchange=row.exchange, symbol=row.tradingsymbol, kind=types.Kind(row.kind), tick=row.tick or Decimal("0.05"),
+        lot=row.lot or Decimal(1), freeze=row.freeze, multiplier=row.multiplier, expiry=row.expiry, strike=row.strike,
+        native={"id": str(row.pk)}, as_of=row.as_of,
+    )  # fmt: skip

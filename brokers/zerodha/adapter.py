@@ -46,6 +46,7 @@ logger = logging.getLogger("brokers.zerodha")
 TAG = re.compile(r"[A-Za-z0-9]{1,20}")
 PROTECTED = (OrderType.MARKET, OrderType.SL_M)
 AUTOMATIC = "-1"  # market protection by the broker's own table
+MARGIN_FIELDS = ("exchange", "tradingsymbol", "transaction_type", "variety", "product", "order_type")
 QUOTES_AT_ONCE = 500
 LOOKS = (1, 2, 4, 8, 15, 30, 60, 120)
 
@@ -176,6 +177,12 @@ class ZerodhaAdapter(Adapter):
 
     def funds(self) -> tuple[Funds, ...]:
         return self._read(lambda kite: kite.margins(), mapping.funds)
+
+    def margin(self, request: OrderRequest) -> Decimal:
+        fields = {name: value for name, value in _order_fields(request).items() if name in MARGIN_FIELDS}
+        numbers = {"quantity": int(request.quantity), "price": float(request.price or 0), "trigger_price": float(request.trigger_price or 0)}
+        asked = fields | numbers  # this one call takes JSON, and numbers in it
+        return self._read(lambda kite: kite.order_margins([asked]), mapping.margin)
 
     def quote(self, keys: Sequence[str]) -> tuple[QuoteTick, ...]:
         """In batches of 500. Kite takes one batch a second: ask for more at once and the second is RateLimited."""

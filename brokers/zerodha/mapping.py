@@ -374,6 +374,14 @@ def _segment(name: str, row: Row) -> Funds:
     return Funds(name, "INR", available, used, available + used, raw=_raw(row))
 
 
+def margin(data: object) -> Decimal:
+    """The total of the only row that was asked for."""
+    found = rows(data)
+    if len(found) != 1:
+        raise Unreadable(f"{len(found)} rows for one order")
+    return _required(found[0], "total")
+
+
 # ---------------------------------------------------------------------------- triggers
 def gtts(data: object, seen_at: datetime) -> tuple[GttSnapshot, ...]:
     return tuple(gtt(row, seen_at) for row in rows(data))

@@ -49,7 +49,7 @@ class Rule:
     sized: bool = False
 
 
-EVERY: tuple[Rule, ...] = (
+RULES: tuple[Rule, ...] = (
     Rule(trading_state),
     Rule(reducing_state),
     Rule(account_gate),
@@ -101,13 +101,4 @@ EVERY: tuple[Rule, ...] = (
     Rule(freeze_quantity, sized=True),
 )
 
-# asked as soon as the snapshot brings what they need
-_LATER = (
-    session_policy, signal_order, price_collar, max_open_positions, max_open_orders,
-    max_orders_per_minute, max_orders_per_day, max_trades_per_symbol_day,
-    min_bars_between, cooldown_minutes, cooldown_after_loss, max_loss_streak, max_repeats_per_minute, max_daily_loss, max_drawdown_pct,
-    max_lots_per_day, max_symbol_exposure, max_gross_exposure, margin_buffer_pct,
-)  # fmt: skip
-RULES: tuple[Rule, ...] = tuple(rule for rule in EVERY if rule.judge not in _LATER)
-
-__all__ = ["EVERY", "PAPER_LOT", "PAPER_TICK", "RULES", "SKEW", "STOP_MARKET", "Rule", "figure", "given", "say"]
+__all__ = ["PAPER_LOT", "PAPER_TICK", "RULES", "SKEW", "STOP_MARKET", "Rule", "figure", "given", "say"]

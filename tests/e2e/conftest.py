@@ -6,7 +6,7 @@ import shutil
 import pytest
 from playwright.sync_api import expect
 
-from tests.process.desk import running_desk
+from tests.process.desk import RunningDesk, running_desk
 
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # the browser's driver runs a loop; the desk is another process anyway
 
@@ -24,7 +24,7 @@ def browser_type_launch_args(browser_type_launch_args):
 
 @pytest.fixture(scope="session")
 def desk():
-    with running_desk() as desk:
+    with running_desk(RunningDesk(wide=False)) as desk:
         yield desk
 
 

@@ -17,6 +17,10 @@ from urllib.parse import urlsplit
 from tests import migrated
 
 ROOT = Path(__file__).resolve().parents[2]
+RAILS = (
+    "max_quantity_per_order", "max_order_value", "max_symbol_exposure", "max_gross_exposure", "max_open_positions", "max_open_orders",
+    "max_orders_per_minute", "max_orders_per_day", "max_repeats_per_minute", "max_daily_loss",
+)  # fmt: skip
 SECRET, PASSWORD = "process-secret-1", "process-Passw0rd-1"
 
 
@@ -32,10 +36,14 @@ def parallel(function, items, workers=16) -> list:
 
 
 class RunningDesk:
-    """One home on one port; may be started more than once. `database` is a DATABASE_URL (none: SQLite at home), `env` is set for every process of it."""
+    """One home on one port; may be started more than once. `database` is a DATABASE_URL (none: SQLite at home), `env` is set for every process of it.
 
-    def __init__(self, database: str = "", **env: str):
+    Its GLOBAL limits are `wide`: what sends hundreds of equal alerts is not about the rate rules.
+    """
+
+    def __init__(self, database: str = "", *, wide: bool = True, **env: str):
         self.extra = ({"DATABASE_URL": database} if database else {}) | env
+        self.wide = wide
         self.home, self.port = tempfile.mkdtemp(prefix="tvapp-process-"), free_port()
         self.process: subprocess.Popen | None = None
         self.token = ""
@@ -55,7 +63,15 @@ class RunningDesk:
         self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment(), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
         self.wait(lambda: self.call("GET", "/health")[1]["status"] == "ok", 90, "health is ok")
         self.token = self.call("POST", "/api/auth/login", {"username": "admin", "password": PASSWORD})[1]["token"]
+        if self.wide:
+            self.limits()
         return self
+
+    def limits(self, **held: object) -> None:
+        """Sets the GLOBAL limits: as wide as can be, but for those in `held`."""
+        row = self.call("GET", "/api/risk-settings?scope=GLOBAL")[1]["results"][0]
+        status, body = self.call("PATCH", f"/api/risk-settings/{row['id']}", {**dict.fromkeys(RAILS, "1000000000000"), **held})
+        assert status == 200, body
 
     def call(self, method: str, path: str, body=None) -> tuple[int, dict]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)

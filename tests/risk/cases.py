@@ -7,7 +7,7 @@ from decimal import Decimal as D
 from decimal import localcontext
 
 from risk.engine import ARITHMETIC, case_of, decide
-from risk.rules import EVERY
+from risk.rules import RULES
 from risk.types import (
     Counters,
     Decision,
@@ -81,7 +81,7 @@ def rows(mode: str = "REJECT", scope: str = "GLOBAL", target: str = "", **values
 def evaluate(intent: OrderIntent, snapshot: Snapshot, limits: Sequence[Limits], *, advisory: bool = False) -> Decision:
     """What every rule together says."""
     with localcontext(ARITHMETIC):
-        return decide(case_of(intent, snapshot, limits), EVERY, advisory=advisory)
+        return decide(case_of(intent, snapshot, limits), RULES, advisory=advisory)
 
 
 def judge(intent: OrderIntent, *limits: Limits, on: Snapshot | None = None, advisory: bool = False, **given: object) -> Decision:
@@ -96,7 +96,7 @@ def found(decision: Decision, rule: str) -> Finding:
 def ask(rule: str, intent: OrderIntent, *limits: Limits, on: Snapshot | None = None, **given: object) -> list[Finding]:
     """What one rule alone says, whether or not the desk asks it."""
     case = case_of(intent, replace(on or desk(), **given), limits)
-    return [finding for each in EVERY if each.judge.__name__ == rule for finding in each.judge(case)]
+    return [finding for each in RULES if each.judge.__name__ == rule for finding in each.judge(case)]
 
 
 def says(rule: str, intent: OrderIntent, *limits: Limits, **given: object) -> tuple[str, str]:

@@ -7,6 +7,7 @@ import pytest
 from django.contrib.auth import get_user_model
 
 from brokers.models import BrokerAccount
+from risk.models import LIMIT_MAX, RiskSettings
 from trading.models import Order, Strategy
 from trading.services import dispatch, ingest, strategies
 from tvapp.lib import clock, ids
@@ -56,9 +57,15 @@ def make_desk(username: str = "asha") -> Desk:
     return Desk(owner, account, manual, auto)
 
 
+def wide_limits(**limits) -> None:
+    """The GLOBAL row so wide that no rule gets in the way of what a test is about; `limits` name those that shall."""
+    wide = dict.fromkeys(RiskSettings.FIGURES, None) | dict.fromkeys(RiskSettings.RAILS, LIMIT_MAX)
+    RiskSettings.objects.filter(scope="GLOBAL").update(**{**wide, **limits})
+
+
 @pytest.fixture
 def desk(db) -> Desk:
     return make_desk()
 
 
-__all__ = ["Desk", "clock", "desk", "make_desk"]
+__all__ = ["Desk", "clock", "desk", "make_desk", "wide_limits"]

@@ -5,7 +5,7 @@ The same builder serves the claim (authority) and the queue page (advice). A dat
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from django.db.models import Q
@@ -15,10 +15,16 @@ from brokers.models import Quote as QuoteRow
 from risk import types as risk
 from risk.engine import PRICE_FRESH
 from risk.models import RiskSettings, Scope, TradingMode
+from risk.rules.timing import DEFER_MIN
+from trading.domain.orderfsm import State
 from trading.models import AfterHours, Order, Source, Strategy
 from trading.selectors import closable, facts, funds, live, pricing, sessions
 from trading.selectors.stops import state_of
 from tvapp.models import DeskSettings
+
+DEFERRED = ("SESSION_CLOSED", "SESSION_NO_TRADE_WINDOW")
+OWN_EXITS = (Source.BRACKET, Source.SQUARE_OFF, Source.CLOSE)
+MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -37,11 +43,11 @@ def scopes(order: Order) -> list[str]:
     return [*keys, f"STRATEGY:{order.strategy_id}"] if order.strategy_id else keys
 
 
-def question(order: Order, now: datetime, offer: pricing.Offer | None = None) -> Question:
-    """The question to the gate for this order at this moment; `offer` is how it will be sent, when that was settled before."""
+def question(order: Order, now: datetime, offer: pricing.Offer | None = None, margin: funds.Margin | None = None) -> Question:
+    """The question to the gate for this order at this moment; `offer` is how it will be sent, `margin` what its broker wants for it, where known."""
     desk, rows = DeskSettings.current(), _limit_rows(order)
-    offer, limits = offer or pricing.offer(order, now), [_limits(row, order, desk) for row in rows]
-    return Question(_intent(order, offer), _snapshot(order, now, offer, limits), limits, _versions(rows))
+    offer, limits = offer or pricing.offer(order, now), [_limits(row, order, now, desk) for row in rows]
+    return Question(_intent(order, offer), _snapshot(order, now, offer, limits, margin), limits, _versions(rows))
 
 
 def _intent(order: Order, offer: pricing.Offer) -> risk.OrderIntent:
@@ -69,26 +75,55 @@ def _limit_rows(order: Order) -> list[RiskSettings]:
     return sorted(RiskSettings.objects.filter(wanted), key=lambda r: rank.index(Scope(r.scope)))
 
 
-def _limits(row: RiskSettings, order: Order, desk: DeskSettings) -> risk.Limits:
+def _limits(row: RiskSettings, order: Order, now: datetime, desk: DeskSettings) -> risk.Limits:
     values: dict[str, object] = {name: value for name in row.PARAMETERS if (value := getattr(row, name)) not in (None, "", [], {})}
+    _set_age(values, row, order, now, desk)
     if row.scope == Scope.GLOBAL:
         values |= {"market_buffer_pct": desk.market_buffer_pct, "mis_margin_pct": desk.mis_margin_pct}
-        values |= {"max_signal_age": Decimal(order.max_age_s or desk.alert_age_auto_s)}
         values |= {"old_after_s": Decimal(desk.alert_old_manual_min * 60), "dead_after_s": Decimal(desk.alert_dead_manual_h * 3600)}
         values |= {"future_skew_s": Decimal(desk.future_skew_s)}
     target = {Scope.ACCOUNT: order.account.name, Scope.STRATEGY: order.strategy.name if order.strategy_id else ""}.get(Scope(row.scope), "")
     return risk.Limits(scope=row.scope, target=target, clamp_mode=row.clamp_mode, values=values)
 
 
+def _set_age(values: dict[str, object], row: RiskSettings, order: Order, now: datetime, desk: DeskSettings) -> None:
+    """How old the alert may be: a row's figure, else the strategy's or alert's own, else the desk's; the smaller one where both say something.
+
+    What the desk itself placed to close a position has only its own age. An order that was held for its market may be as old as that took.
+    """
+    own = order.max_age_s
+    if order.source in OWN_EXITS:
+        values.pop("max_signal_age", None)
+    given = [Decimal(value) for value in (values.get("max_signal_age"), own) if value]
+    if row.scope == Scope.GLOBAL:
+        values["max_signal_age"] = min(given, default=Decimal(desk.alert_age_auto_s))
+    most = values.get("max_signal_age")
+    if most is not None and now - (order.fired_at or order.received_at) > timedelta(seconds=float(most)) and was_deferred(order):
+        values["max_signal_age"] = max(most, Decimal((defer_limit(order) + MINUTE).total_seconds()))
+
+
+def was_deferred(order: Order) -> bool:
+    """Whether it was held until its market opened or a window without entries ended."""
+    return order.pk is not None and order.events.filter(to_status=State.HELD, code__in=DEFERRED).exists()
+
+
+def defer_limit(order: Order) -> timedelta:
+    """How long after its alert an order may be held for its market, by the strictest row."""
+    given = [row.defer_max_age for row in _limit_rows(order) if row.defer_max_age is not None]
+    return timedelta(minutes=float(min(given, default=DEFER_MIN)))
+
+
 def _versions(rows: Sequence[RiskSettings]) -> str:
     return "/".join(f"{row.scope[0]}{row.pk}v{row.version}" for row in rows)
 
 
-def _snapshot(order: Order, now: datetime, offer: pricing.Offer, limits: Sequence[risk.Limits]) -> risk.Snapshot:
+def _snapshot(
+    order: Order, now: datetime, offer: pricing.Offer, limits: Sequence[risk.Limits], margin: funds.Margin | None
+) -> risk.Snapshot:
     book, asked = facts.Book(order, now), {name for row in limits for name in row.values}
     return risk.Snapshot(
         now=now, environment=order.account.environment, instrument=_instrument(order, now), position=closable.position(order, now, book),
-        orders=closable.orders(order, now, book), funds=funds.funds(order, now, book), quote=_quote(order, now, book),
+        orders=closable.orders(order, now, book), funds=funds.funds(order, now, book, margin), quote=_quote(order, now, book),
         counters=facts.counters(order, now, offer.price, asked, book), states=_states(order, now), sessions=sessions.facts(order.exchange, now),
     )  # fmt: skip
 

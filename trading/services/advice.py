@@ -8,6 +8,7 @@ from risk.models import Decision
 from risk.types import Decision as Verdict
 from trading.models import Order
 from trading.selectors import snapshot
+from trading.selectors.funds import Margin
 from trading.selectors.pricing import Offer
 from tvapp.lib import clock
 
@@ -18,9 +19,9 @@ def advise(order: Order, now: datetime | None = None) -> Decision:
     return _row(order, asked, engine.evaluate(asked.intent, asked.snapshot, asked.limits, advisory=True))
 
 
-def decide(order: Order, offer: Offer) -> Decision:
+def decide(order: Order, offer: Offer, margin: Margin | None = None) -> Decision:
     """The authoritative decision about the order as it will be sent, stored. Runs inside the claim's transaction."""
-    asked = snapshot.question(order, clock.now(), offer)
+    asked = snapshot.question(order, clock.now(), offer, margin)
     row = _row(order, asked, engine.evaluate(asked.intent, asked.snapshot, asked.limits))
     row.save(force_insert=True)
     return row
@@ -39,7 +40,7 @@ def _row(order: Order, asked: snapshot.Question, said: Verdict) -> Decision:
 def _sources(asked: snapshot.Question) -> list[dict[str, object]]:
     """Name, source and age in seconds of each input that has one."""
     snap, rows = asked.snapshot, []
-    for name in ("instrument", "position", "quote"):
+    for name in ("instrument", "position", "quote", "funds"):
         part = getattr(snap, name)
         if part is not None and part.as_of is not None:
             source = getattr(part, "source", "") or ("PROVISIONAL" if getattr(part, "provisional", False) else "DATABASE")

@@ -92,6 +92,11 @@ def read_all(account_id: int) -> str:
     return sync_account(account_id, full=True)
 
 
+def freshen(account: BrokerAccount, adapter: Adapter) -> None:
+    """Positions, holdings and funds once more, without the order book: what an order is judged by must not be a minute old."""
+    _read_rest(account, adapter, complete=False, triggers=False)
+
+
 def look_now() -> dict[int, str]:
     """Reads the book of every account that has an order whose outcome is not known. For a person at the command line."""
     waits = Order.objects.filter(status__in=UNRESOLVED).values_list("account_id", flat=True)
@@ -297,7 +302,7 @@ def _full_due(account: BrokerAccount, now: datetime) -> bool:
     return old or row.wanted_at is not None or account.state == AccountState.RECOVERING
 
 
-def _read_rest(account: BrokerAccount, adapter: Adapter, *, complete: bool) -> str:
+def _read_rest(account: BrokerAccount, adapter: Adapter, *, complete: bool, triggers: bool = True) -> str:
     """Positions, holdings, funds: read with no transaction open, stored in one short one. Says what went wrong, or nothing.
 
     `complete`: the order book that was read before lacked nothing, so the positions can be compared with what was booked from it.

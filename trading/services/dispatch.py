@@ -17,17 +17,21 @@ from django.db.models import F
 from brokers import registry
 from brokers.base import Adapter, last_look
 from brokers.errors import Ambiguous, AuthExpired, BrokerError, LimitCode, RateLimited, RejectCode, Rejected, Unavailable
-from brokers.types import Instrument, Kind, OrderRequest, OrderType, PlaceAck, Product, Side, Validity
+from brokers.instruments import value_of
+from brokers.models import BrokerName
+from brokers.types import OrderRequest, OrderType, PlaceAck, Product, Side, Validity
 from risk.codes import Code
 from risk.models import Decision, Verdict
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import AttemptKind, AttemptOutcome, Gtt, Level, Mode, Order, OrderAttempt, Pending
 from trading.selectors import pricing, queue
+from trading.selectors.funds import Margin
 from trading.selectors.snapshot import scopes
 from trading.services import (
     advice,
     afterhours,
+    beforehand,
     brackets,
     cancels,
     changes,
@@ -51,14 +55,19 @@ from tvapp.models import DeskSettings
 
 logger = logging.getLogger("tvapp.dispatch")
 WORKER = "desk"
+ASKED_OF_ENTRIES = {
+    Code.REFUSAL_OPEN: "Acknowledge it, then decide about this order.",
+    Code.SIGNAL_OUT_OF_ORDER: "It waits for your decision.",
+}
 ASKED_OF_EXITS = (Code.SIGNAL_TOO_OLD, Code.QTY_FREEZE)
 LAST_PAUSE_S = 2
-GLANCE = ("status", "pending_action", "look_at", "version", "starts", "due_at", "gtt", "correlation_id")
+GLANCE = ("status", "pending_action", "look_at", "version", "starts", "due_at", "gtt", "correlation_id", "account__broker")
 
 
 def work(order_id: int) -> str:
     """Looks at one order and does what its row asks for. Never raises for what a broker or a race did; safe to call twice."""
-    order = Order.objects.only(*GLANCE).filter(pk=order_id).first()  # most bells need no more; the claim reads the whole row
+    # most bells need no more; the claim reads the whole row
+    order = Order.objects.select_related("account").only(*GLANCE).filter(pk=order_id).first()
     if order is None:
         return "gone"
     with log.bound(order.correlation_id):
@@ -94,7 +103,8 @@ def _work_queued(order: Order) -> str:
         return "not due"
     crash.point("dispatch.started")
     prepared = _prepared(order.pk) if order.gtt else None
-    claimed = claim(order.pk)
+    margin = beforehand.ask(_read(order.pk)) if order.account.broker != BrokerName.PAPER else None
+    claimed = claim(order.pk, margin)
     if claimed is None:
         return "not claimed"
     crash.point("dispatch.claimed")
@@ -138,7 +148,7 @@ class Claimed:
     request: OrderRequest
 
 
-def claim(order_id: int) -> Claimed | None:
+def claim(order_id: int, margin: Margin | None = None) -> Claimed | None:
     """One transaction: bump the ledgers, ask the gate with authority, move to SENDING with the attempt. None: not ours, or stopped."""
     with transaction.atomic():
         key = Order.objects.only("account_id", "strategy_id").filter(pk=order_id).first()
@@ -151,7 +161,7 @@ def claim(order_id: int) -> Claimed | None:
         if not brackets.may_leave(order):
             return None
         offer = pricing.offer(order, clock.now())
-        decision = advice.decide(order, offer)
+        decision = advice.decide(order, offer, margin)
         crash.point("dispatch.decided")
         if decision.verdict in (Verdict.REJECT, Verdict.DEFER):
             _stop(order, decision)
@@ -174,8 +184,8 @@ def _disk_low(order: Order) -> bool:
 def _stop(order: Order, decision: Decision) -> None:
     facts = {"verdict": decision.verdict, "decision": decision, "starts": 0}
     tripwires.judged(order, decision)
-    if decision.code == Code.REFUSAL_OPEN:
-        return _ask_first(order, decision)
+    if decision.code in ASKED_OF_ENTRIES:
+        return _ask_first(order, decision, ASKED_OF_ENTRIES[decision.code])
     if decision.code in ASKED_OF_EXITS and decision.order_class == "EXIT":
         return _ask_about_exit(order, decision)
     if decision.code == Code.PRICE_UNAVAILABLE and _wait_for_price(order, decision):
@@ -190,10 +200,10 @@ def _stop(order: Order, decision: Decision) -> None:
     brackets.held_back(order)
 
 
-def _ask_first(order: Order, decision: Decision) -> None:
-    """An entry behind a refusal nobody has acknowledged: it waits where a person sees why."""
+def _ask_first(order: Order, decision: Decision, todo: str) -> None:
+    """What a person has to look at before: it waits where it is seen why."""
     said = decision.sentence.removeprefix("On hold: ")
-    text = f"{said[0].upper()}{said[1:]}. Acknowledge it, then decide about this order."
+    text = f"{said[0].upper()}{said[1:]}. {todo}"
     orders.move(order, State.WAITING, code=decision.code, text=text, actor="risk gate", verdict=decision.verdict, decision=decision)
 
 
@@ -249,19 +259,10 @@ def _commit_intent(order: Order, decision: Decision, offer: pricing.Offer) -> Cl
 def _request(order: Order, decision: Decision, offer: pricing.Offer, quantity: Decimal) -> OrderRequest:
     """What the adapter is asked for. An order that only closes says so, whoever asked for it: limiters let it go first."""
     return OrderRequest(
-        ref=order.tag, instrument=instrument_of(order), side=Side(order.side), quantity=quantity, order_type=OrderType(offer.order_type),
+        ref=order.tag, instrument=value_of(order.instrument), side=Side(order.side), quantity=quantity, order_type=OrderType(offer.order_type),
         product=Product(order.product), price=offer.price, trigger_price=offer.trigger_price, validity=Validity(order.validity),
         ref_price=order.ref_price, reduce_only=order.reduce_only or decision.order_class == "EXIT", amo=order.variety == afterhours.AMO,
         validity_minutes=order.validity_minutes, iceberg_legs=order.iceberg_legs,
-    )  # fmt: skip
-
-
-def instrument_of(order: Order) -> Instrument:
-    row = order.instrument
-    return Instrument(
-        key=row.key, exchange=row.exchange, symbol=row.tradingsymbol, kind=Kind(row.kind), tick=row.tick or Decimal("0.05"),
-        lot=row.lot or Decimal(1), freeze=row.freeze, multiplier=row.multiplier, expiry=row.expiry, strike=row.strike,
-        native={"id": str(row.pk)}, as_of=row.as_of,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import timedelta
+from decimal import Decimal
 
 from django.db.models import F
 
@@ -11,10 +12,11 @@ from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Mode, Order, Source
 from trading.selectors import pricing, queue
-from trading.selectors.snapshot import scopes
+from trading.selectors.snapshot import DEFERRED, defer_limit, scopes
 from trading.selectors.stops import state_of
 from trading.services import advice, brackets, connect, doorbell, health, losswatch, orders, polling, quotes, recover, schedules, squareoff
 from tvapp.lib import clock
+from tvapp.lib.money import plain
 from tvapp.models import DeskSettings, Heartbeat
 
 logger = logging.getLogger("tvapp.sweeper")
@@ -78,6 +80,8 @@ def _resume(order: Order) -> bool:
     state = state_of(scopes(order))
     if state is not None and state.state == "HALTED":
         return False
+    if order.status_reason in DEFERRED and _age_s(order) > defer_limit(order).total_seconds():
+        return _deferred_too_long(order)
     if advice.advise(order).verdict == Verdict.DEFER or _disk_low(order) or (order.due_at and order.due_at > clock.now()):
         return False
     if order.status_reason == Code.PRICE_UNAVAILABLE and pricing.reference(order, clock.now()) is None:
@@ -86,12 +90,20 @@ def _resume(order: Order) -> bool:
     if age > desk.alert_dead_manual_h * 3600 and not order.reduce_only:
         text = "Too old: what held it back ended, but the alert is no longer worth sending."
         return orders.move(order, State.STALE, code="SIGNAL_TOO_OLD", text=text, actor=ACTOR)
-    young = _decided_lately(order, desk) if order.mode == Mode.MANUAL else queue.is_young(order, clock.now())
+    young = _decided_lately(order, desk) if order.mode == Mode.MANUAL else queue.is_young(order, clock.now()) or order.status_reason in DEFERRED
     by_hand = order.status_reason in RESUMES_BY_HAND and order.source != Source.BRACKET  # what guards a fill is placed without a question
     if by_hand or not young:
         text = "What held it back ended. It waits for your decision."
         return orders.move(order, State.WAITING, code="HOLD_ENDED", text=text, actor=ACTOR)
     return orders.move(order, State.QUEUED, text="What held it back ended; it goes on by itself.", actor=ACTOR)
+
+
+def _deferred_too_long(order: Order) -> bool:
+    """An entry ends; an exit is never thrown away and waits for a person."""
+    text = f"It was held for its market for longer than {plain(Decimal(defer_limit(order).total_seconds() / 60))} min after the alert."
+    if order.reduce_only:
+        return orders.move(order, State.WAITING, code=order.status_reason, text=f"{text} It would close a position: decide about it.", actor=ACTOR)
+    return orders.move(order, State.STALE, code="SIGNAL_TOO_OLD", text=f"{text} Nothing was sent.", actor=ACTOR)
 
 
 def _still_unpriced(order: Order) -> bool:

@@ -7,6 +7,7 @@ import pytest
 from brokers.errors import Ambiguous, RateLimited, Rejected
 from brokers.models import Instrument
 from risk.models import RiskSettings
+from tests.trading.desk import wide_limits
 from tests.trading.services.test_dispatch import again
 from tests.trading.services.test_refusals import wire
 from trading.models import Order, Position
@@ -21,7 +22,7 @@ def frozen(desk):
     desk.order("manual")
     Instrument.objects.update(freeze=D(25), lot=D(5))
     Order.objects.all().delete()
-    RiskSettings.objects.update(max_order_value=D(10**9), max_quantity_per_order=D(10**6))
+    wide_limits()
     return desk
 
 
