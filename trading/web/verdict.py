@@ -1,6 +1,6 @@
 """A decision of the gate in the words of a page: chip, one short reason, rules in the order a person asks for them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
@@ -49,6 +49,20 @@ _SHORT: Mapping[str, str] = {
     Code.EXIT_NOTHING_OPEN: "Nothing is open that it could close",
     Code.POSITION_UNKNOWN: "Position in this symbol is not known",
     Code.ORDER_UNRESOLVED: "An earlier order is still unresolved",
+    Code.SESSION_CLOSED: "The market is closed",
+    Code.SESSION_CALENDAR_MISSING: "Market calendar has no entry for today",
+    Code.SESSION_NO_TRADE_WINDOW: "Nothing is opened at this hour",
+    Code.SESSION_ENTRY_CUTOFF: "Too late for entries today",
+    Code.SIGNAL_OUT_OF_ORDER: "A newer alert was acted on already",
+    Code.POSITION_DRIFT: "The broker shows another position",
+    Code.LOSS_DATA_STALE: "The day's result is not known",
+    Code.MARGIN_UNKNOWN: "Not known what it needs or what there is",
+}
+# no list of instruments, no quotes, no broker that knows the margin
+_USUAL: Mapping[str, str] = {
+    Code.INSTRUMENT_UNKNOWN: "Tick and lot are assumed on paper",
+    Code.PRICE_OUT_OF_COLLAR: "Paper has no price to compare it with",
+    Code.MARGIN_UNKNOWN: "Paper does not know the margin it needs",
 }
 _ROW = {"CLAMP": "hit", "WARN": "hit", "DEFER": "hit", "REJECT": "bad"}
 _RANK = {"REJECT": 0, "DEFER": 1, "CLAMP": 2, "WARN": 3, "PASS": 4, "EXEMPT": 5, "SKIP": 6}
@@ -107,12 +121,19 @@ def shown(decision: Decision) -> Shown:
     if kind == "PASS":
         judged = [f for f in decision.findings if f["verdict"] == "PASS"]
         return Shown(kind, _passes(decision, len(judged)), decision.sentence)
-    finding = warned[0] if kind == "WARN" else _deciding(decision)
-    if kind == "WARN" and all(f["code"] == Code.INSTRUMENT_UNKNOWN for f in warned):
-        # every share of a fresh paper desk: nothing a person could look at, so it does not ask them to
-        return Shown(kind, "Tick and lot are assumed on paper", _sentence(warned[0]), "Pass")
+    strange = [f for f in warned if f["code"] not in _usual(decision)]
+    finding = _deciding(decision) if kind != "WARN" else (strange or warned)[0]
+    if kind == "WARN" and not strange:
+        # every order of a fresh paper desk: nothing a person could look at, so it does not ask them to
+        return Shown(kind, _USUAL[warned[0]["code"]], _sentence(warned[0]), "Pass")
     full = _sentence(finding) if kind == "WARN" and finding else decision.sentence
     return Shown(kind, short_reason(finding) if finding else clip(full), full)
+
+
+def _usual(decision: Decision) -> Collection[str]:
+    """Warnings about what paper lacks, not about the order."""
+    paper = (decision.snapshot or {}).get("snapshot", {}).get("environment") == "PAPER"
+    return _USUAL if paper else (Code.INSTRUMENT_UNKNOWN,)
 
 
 def _passes(decision: Decision, count: int) -> str:

@@ -41,6 +41,22 @@ def test_it_says_a_warning_beside_a_pass():
     assert (said.kind, said.short, said.sendable) == ("WARN", "Alert age 19 min 23 s, limit 15 min", True)
 
 
+@pytest.mark.parametrize(
+    ("environment", "codes", "label", "short"),
+    [
+        ("PAPER", ["INSTRUMENT_UNKNOWN", "PRICE_OUT_OF_COLLAR"], "Pass", "Tick and lot are assumed on paper"),
+        ("PAPER", ["PRICE_OUT_OF_COLLAR"], "Pass", "Paper has no price to compare it with"),
+        ("LIVE", ["PRICE_OUT_OF_COLLAR"], "Look first", "There is no market price to hold the…"),
+        ("PAPER", ["PRICE_OUT_OF_COLLAR", "SESSION_CLOSED"], "Look first", "The market is closed"),
+        ("PAPER", ["SESSION_CLOSED"], "Look first", "The market is closed"),
+    ],
+)
+def test_it_asks_nobody_to_look_at_what_paper_always_lacks(environment, codes, label, short):
+    warned = [finding(code=code, said="WARN", limit="WARN", actual="missing", unit="") for code in codes]
+    said = verdict.shown(decision("ALLOW", *warned, snapshot={"snapshot": {"environment": environment}}))
+    assert (said.label, said.short) == (label, short)
+
+
 @pytest.mark.parametrize("code", list(Code))
 @pytest.mark.parametrize("said", ["REJECT", "DEFER", "WARN", "CLAMP"])
 def test_it_fits_forty_characters_for_every_code(code, said):
