@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from copy import copy
 from decimal import Decimal
 
+from django.db import transaction
+
 from brokers import registry
 from risk.models import Verdict
 from trading.domain import orderfsm
 from trading.domain.pricing import PRICED, TRIGGERED, snap
 from trading.models import Mode, Order, OrderType
+from trading.selectors.snapshot import scopes
 from trading.services import changes as changing
-from trading.services import orders, slicing
+from trading.services import ledgers, orders, slicing
 from trading.services.advice import advise
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
@@ -41,9 +44,11 @@ def modify(order: Order, changes: Mapping[str, Decimal], *, actor: str, version:
         raise AppError("VERSION_CONFLICT", "The order changed since you opened it. Look at it again, then decide.", status=409)
     wanted = _wanted(order, changes)
     _check_count(order)
-    if not changing.only_less(order, wanted):
-        _ask_gate(order, wanted)
-    return orders.ask_change(order, wanted, actor=actor)
+    with transaction.atomic():
+        ledgers.bump(scopes(order))  # what it takes up is counted by the next claim, and by no other one beside it
+        if not changing.only_less(order, wanted):
+            _ask_gate(order, wanted)
+        return orders.ask_change(order, wanted, actor=actor)
 
 
 def _wanted(order: Order, changes: Mapping[str, Decimal]) -> dict[str, Decimal]:
@@ -74,7 +79,7 @@ def _check_count(order: Order) -> None:
 
 
 def _ask_gate(order: Order, wanted: Mapping[str, Decimal]) -> None:
-    """The whole new order less what is filled, as if a person sent it now."""
+    """The whole new order less what is filled, as if a person sent it now. The decision that lets it go is kept."""
     asked = copy(order)
     for name, value in wanted.items():
         setattr(asked, name, value)
@@ -84,3 +89,4 @@ def _ask_gate(order: Order, wanted: Mapping[str, Decimal]) -> None:
     decision = advise(asked)
     if decision.verdict != Verdict.ALLOW:
         raise AppError("RISK_ADVISORY_REJECT", decision.sentence, status=422, extra={"code": decision.code, "findings": decision.findings})
+    decision.save(force_insert=True)

@@ -11,7 +11,7 @@ from django.test import Client
 from brokers.errors import Ambiguous, RateLimited, Rejected, Unavailable
 from brokers.models import Instrument, Quote
 from brokers.types import OrderType, Status
-from risk.models import RiskSettings
+from risk.models import Decision, RiskSettings
 from tests.trading.services.test_dispatch import again
 from tests.trading.services.test_refusals import MORNING, wire
 from trading.models import Order, OrderAttempt, SystemEvent
@@ -57,6 +57,7 @@ def kinds(order) -> list[str]:
 def test_it_keeps_the_old_values_until_the_broker_shows_the_new(resting):
     broker, order = resting
     change(order, price="1410", quantity="12")
+    assert [d.requested for d in Decision.objects.filter(order_key=order.pk).order_by("id")] == [10, 12]
     dispatch.work(order.pk)
     assert broker.changed[0][1] == {"price": D(1410), "quantity": D(12)} and broker.changed[0][0].variety == "regular"
     assert (again(order).price, again(order).quantity, again(order).pending_action) == (1400, 10, "MODIFY")
