@@ -39,6 +39,10 @@ class DeskSettingsForm(forms.ModelForm):
             "max_quote_age_s": "Oldest price that fills",
             "min_free_disk_mb": "Free disk needed",
             "market_buffer_pct": "Reserve for market orders",
+            "loss_watch_s": "The day's result is looked at every",
+            "refusals_trip": "Refusals in a row that stop a strategy",
+            "unknowns_trip": "Unknown outcomes that stop an account",
+            "paper_orders_first": "Paper orders before live ones",
         }
 
 
@@ -54,7 +58,15 @@ class DeskSettingsAdmin(SuperuserMixin, HistoryAdmin, DeskAdmin):
         ("Sending", {"fields": ["lease_s", "max_starts", "retry_window_s", "sync_live_s", "min_free_disk_mb"]}),
         ("Real brokers", {"fields": ["sync_resting_s", "sync_idle_s", "kite_session_end_h", "unmatched_4xx_rejects"]}),
         ("Prices", {"fields": ["max_quote_age_s", "market_buffer_pct"]}),
+        (
+            "What stops by itself, and real money",
+            {
+                "fields": ["loss_watch_s", "refusals_trip", "unknowns_trip", "paper_orders_first", "paper_only"],
+                "description": "Paper only is switched on the page of the kill switch: on with one click, off with the password.",
+            },
+        ),
     ]
+    readonly_fields = ["paper_only"]
 
     def has_add_permission(self, request):
         return False

@@ -10,7 +10,7 @@ from brokers.models import AccountState, BrokerAccount, BrokerName, BrokerSessio
 from brokers.session import is_connected
 from trading.domain.orderfsm import State
 from trading.models import Order
-from trading.selectors import daycheck, drift, gtts
+from trading.selectors import daycheck, drift, gtts, live
 from tvapp.lib import clock
 
 SOON_S = 3600
@@ -73,8 +73,8 @@ def accounts(user):
 
 
 def real_money(user) -> list[str]:
-    """Names of this person's accounts whose orders can reach the market from here; none as long as TVAPP_ALLOW_LIVE is off."""
-    if not settings.ALLOW_LIVE:
+    """Names of this person's accounts whose orders can reach the market from here; none without TVAPP_ALLOW_LIVE, and none on paper only."""
+    if live.barred():
         return []
     rows = BrokerAccount.objects.for_user(user).filter(enabled=True, environment=Environment.LIVE)
     return list(rows.order_by("name").values_list("name", flat=True))
