@@ -56,7 +56,7 @@ def _intent(order: Order, offer: pricing.Offer) -> risk.OrderIntent:
         product=order.product, side=order.side, order_type=offer.order_type.replace("_", "-"), quantity=order.quantity or Decimal(0),
         price=offer.price, trigger_price=offer.trigger_price, ref_price=order.ref_price, reduce_only=order.reduce_only,
         mode="SQUARE_OFF" if order.source == Source.SQUARE_OFF else order.mode,
-        received_at=order.received_at, fired_at=order.fired_at, off_hours=_off_hours(order),
+        received_at=order.received_at, fired_at=order.fired_at, off_hours=_off_hours(order), asked=order.requested_quantity,
     )  # fmt: skip
 
 
