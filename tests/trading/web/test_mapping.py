@@ -79,7 +79,7 @@ def test_it_keeps_what_a_person_edited(desk):
 
 
 def test_a_mapped_order_can_be_executed(desk):
-    RiskSettings.objects.filter(scope="GLOBAL").update(max_order_value=D(10**7))
+    RiskSettings.objects.filter(scope="GLOBAL").update(max_order_value=D(10**7), max_symbol_exposure=D(10**7), max_gross_exposure=D(10**7))
     order = index(desk)
     overrides.map_symbol(order, FUTURE, "GLOBAL", actor="asha")
     assert orders.approve(again(order), actor="asha").status == "QUEUED"
