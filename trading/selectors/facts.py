@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import NamedTuple
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Max, Q, QuerySet
 
 from risk.types import Counters, ScopeFacts
 from trading.domain import orderfsm, timeframe
@@ -30,7 +30,7 @@ RESERVED = Q(status__in=[*WORKING, State.QUEUED]) & ~Q(status=State.QUEUED, role
 DERIVATIVES = ("FUT", "CE", "PE")
 MINUTE = timedelta(seconds=60)
 LATELY = timedelta(days=2)  # an alert fired before that is dead, so nothing it could come after matters
-LONG_AGO = timedelta(days=100)  # bars since an entry are counted so far back
+NEWEST = 20
 HUNDRED = Decimal(100)
 RESULT = frozenset({"max_daily_loss"})
 TRADES = frozenset({"max_loss_streak", "cooldown_minutes", "cooldown_after_loss"})
@@ -262,18 +262,28 @@ def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
 # --- sent -------------------------------------------------------------------------------------------------------
 
 
-class Trade(NamedTuple):
-    """An order of this symbol that was sent lately."""
+class Sends(NamedTuple):
+    """What one strategy of one account sent."""
 
-    id: int
     account_id: int
     strategy_id: int | None
-    side: str
-    order_type: str
-    requested_quantity: Decimal | None
-    price: Decimal | None
-    trigger_price: Decimal | None
+    day: int
+    minute: int
+
+
+class Trades(NamedTuple):
+    """The same of one symbol: equal orders of the last minute, entries of the day, the newest alert."""
+
+    account_id: int
+    strategy_id: int | None
+    repeats: int
+    entries: int
     fired_at: datetime | None
+
+
+class Entry(NamedTuple):
+    """One of the last orders of a strategy in a symbol."""
+
     sent_at: datetime
     reported_at: datetime | None
     status: str
@@ -281,33 +291,38 @@ class Trade(NamedTuple):
     decision__order_class: str | None
 
     @property
-    def entered(self) -> bool:
-        """It opened something, or still may."""
+    def opened(self) -> bool:
         return self.decision__order_class != "EXIT" and (self.filled_quantity > 0 or self.status in WORKING)
 
     @property
-    def entered_at(self) -> datetime:
+    def at(self) -> datetime:
+        """When it was sent, or filled later than that."""
         return max(self.sent_at, self.reported_at or self.sent_at) if self.filled_quantity else self.sent_at
 
 
+OPENED = ~Q(decision__order_class="EXIT") & (Q(filled_quantity__gt=0) | Q(status__in=WORKING))  # it opened something, or still may
+
+
 class Sent:
-    """What left the desk: own orders whose attempt at a broker began, exits and refused ones too. Slices are part of what they were cut from."""
+    """What left the desk: own orders whose attempt at a broker began, exits and refused ones too. Slices are part of what they were cut from.
+
+    Counted by the database: a symbol may see hundreds of orders a day, and each claim asks.
+    """
 
     def __init__(self, order: Order, now: datetime, price: Decimal | None) -> None:
         self.order, self.now, self.price = order, now, price
         self.day, self.minute = clock.day_start(clock.trading_day(now)), now - MINUTE
         self.whole = order.parent if order.role == Role.SLICE and order.parent else order
-        self.trades = self._trades(now - LATELY)
-        self.counts = self._counts()
+        self.sends, self.trades = self._sends(), self._trades()
 
     def facts(self, scope: Scope) -> dict[str, object]:
         """Rates and trades of one scope."""
-        mine = [trade for trade in self.trades if scope.keeps(trade.account_id, trade.strategy_id)]
-        counts = [(day, minute) for account, strategy, day, minute in self.counts if scope.keeps(account, strategy)]
+        sends = [row for row in self.sends if scope.keeps(row.account_id, row.strategy_id)]
+        trades = [row for row in self.trades if scope.keeps(row.account_id, row.strategy_id)]
+        day, minute = sum(row.day for row in sends), sum(row.minute for row in sends)
         return {
-            "orders_day": sum(day for day, _ in counts) - self._own(self.day), "orders_minute": sum(m for _, m in counts) - self._own(self.minute),
-            "repeats_minute": sum(self._repeats(trade) for trade in mine),
-            "symbol_trades_day": sum(trade.entered and trade.sent_at >= self.day for trade in mine),
+            "orders_day": day - self._own(self.day), "orders_minute": minute - self._own(self.minute),
+            "repeats_minute": sum(row.repeats for row in trades), "symbol_trades_day": sum(row.entries for row in trades),
             "lots_day": self._lots(scope), "bars_since_entry": self.bars_since_entry, "bars_known": self.bars_known,
         }  # fmt: skip
 
@@ -319,24 +334,23 @@ class Sent:
         book = [self.order.simulated]  # IN, because no index serves a bare column
         return Order.objects.filter(simulated__in=book, sent_at__gte=since).exclude(role=Role.SLICE)
 
-    def _counts(self) -> list[tuple[int, int | None, int, int]]:
-        """Account, strategy, and how many of theirs were sent today and in the last minute."""
+    def _sends(self) -> list[Sends]:
         rows = self._rows(min(self.day, self.minute)).values_list("account_id", "strategy_id")
-        spans = {name: Count("sent_at", filter=Q(sent_at__gte=since)) for name, since in (("day", self.day), ("last", self.minute))}
-        return list(rows.annotate(**spans))
+        spans = {name: Count("sent_at", filter=Q(sent_at__gte=since)) for name, since in (("today", self.day), ("last", self.minute))}
+        return [Sends(*row) for row in rows.annotate(**spans)]
 
-    def _trades(self, since: datetime, **more: object) -> list[Trade]:
-        rows = self._rows(since).filter(instrument_id=self.order.instrument_id, **more)
-        return [trade for row in rows.values_list(*Trade._fields) if (trade := Trade(*row)).id != self.whole.pk]
+    def _trades(self) -> list[Trades]:
+        """`fired_at` looks further back than the day: an alert is dead after that."""
+        rows = self._rows(min(self.now - LATELY, self.day)).filter(instrument_id=self.order.instrument_id).exclude(pk=self.whole.pk)
+        counts = {"same": Count("pk", filter=self._repeat), "entries": Count("pk", filter=OPENED & Q(sent_at__gte=self.day))}
+        return [Trades(*row) for row in rows.values_list("account_id", "strategy_id").annotate(**counts, newest=Max("fired_at"))]
 
-    def _repeats(self, trade: Trade) -> bool:
+    @property
+    def _repeat(self) -> Q:
         """The same once more. A market order has no price of its own, whatever it was limited to."""
-        order, market = self.order, OrderType.MARKET
-        if trade.sent_at < self.minute or (trade.side, trade.order_type) != (order.side, order.order_type):
-            return False
-        if trade.requested_quantity != order.requested_quantity:
-            return False
-        return order.order_type == market or (trade.price, trade.trigger_price) == (self.price, order.trigger_price)
+        order = self.order
+        same = Q(sent_at__gte=self.minute, side=order.side, order_type=order.order_type, requested_quantity=order.requested_quantity)
+        return same if order.order_type == OrderType.MARKET else same & Q(price=self.price, trigger_price=order.trigger_price)
 
     def _lots(self, scope: Scope) -> Decimal:
         return sum((lots for account, strategy, lots in self.lots if scope.keeps(account, strategy)), ZERO)
@@ -355,24 +369,26 @@ class Sent:
     @property
     def last_signal_at(self) -> datetime | None:
         """The newest fire time among orders of this strategy and symbol that left lately."""
-        return max((trade.fired_at for trade in self._mine(self.trades) if trade.fired_at), default=None)
+        mine = [row for row in self.trades if row.strategy_id and row.strategy_id == self.order.strategy_id]
+        return max((row.fired_at for row in mine if row.fired_at), default=None)
 
-    def _mine(self, trades: Iterable[Trade]) -> list[Trade]:
-        return [trade for trade in trades if trade.strategy_id and trade.strategy_id == self.order.strategy_id]
+    @cached_property
+    def entry(self) -> Entry | None:
+        """The last order of the strategy in this symbol that opened something."""
+        mine = Order.objects.filter(strategy_id=self.order.strategy_id, instrument_id=self.order.instrument_id, sent_at__isnull=False)
+        newest = mine.exclude(pk=self.whole.pk).order_by("-sent_at").values_list(*Entry._fields)[:NEWEST] if self.order.strategy_id else []
+        return next((entry for row in newest if (entry := Entry(*row)).opened), None)
 
     @cached_property
     def bars_since_entry(self) -> Decimal | None:
         """Bars of the strategy's timeframe since its last entry in this symbol was sent, or filled later than that."""
         bar = timeframe.bar_seconds(self.order.strategy.timeframe) if self.order.strategy_id else None
-        if bar is None:
+        if bar is None or self.entry is None:
             return None
-        entries = self._entries(self.trades) or self._entries(self._trades(self.now - LONG_AGO, strategy_id=self.order.strategy_id))
-        return round(Decimal((self.now - max(entries)) / timedelta(seconds=bar)), 4) if entries else None
+        return round(Decimal((self.now - self.entry.at) / timedelta(seconds=bar)), 4)
 
     @property
     def bars_known(self) -> bool:
-        """Whether bars can be counted: the strategy says its timeframe, or entered nothing there lately."""
-        return bool(self.order.strategy_id and timeframe.bar_seconds(self.order.strategy.timeframe)) or not self._entries(self.trades)
-
-    def _entries(self, trades: Iterable[Trade]) -> list[datetime]:
-        return [trade.entered_at for trade in self._mine(trades) if trade.entered]
+        """Whether bars can be counted: the strategy says its timeframe, or entered nothing there today."""
+        mine = [row for row in self.trades if row.strategy_id == self.order.strategy_id and row.entries]
+        return not mine or bool(self.order.strategy_id and timeframe.bar_seconds(self.order.strategy.timeframe))
