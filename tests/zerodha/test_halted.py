@@ -34,8 +34,8 @@ def between(monkeypatch, road) -> None:
     """The kill switch answers after the claim was committed and before the write."""
     claim = dispatch.claim
 
-    def then_stopped(order_id):
-        done = claim(order_id)
+    def then_stopped(*args):
+        done = claim(*args)
         stop(road)
         return done
 
@@ -145,8 +145,8 @@ def test_it_keeps_back_an_entry_that_was_claimed_before_and_lets_an_exit_go(road
     assert road.order(first).status == "COMPLETE"
     claim = dispatch.claim
 
-    def then_reducing(order_id):
-        done = claim(order_id)
+    def then_reducing(*args):
+        done = claim(*args)
         stop(road, "REDUCING")
         return done
 

@@ -1,15 +1,17 @@
 """Real money, as far as a simulator can be that: nothing opens without an arm, and what ends an arm."""
 
-from datetime import timedelta
+from datetime import date, time, timedelta
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 
 from brokers.models import BrokerAccount
 from risk.models import LiveArm, RiskSettings, Trip
 from tests import factories as make
 from trading.models import Strategy, SystemEvent
 from trading.selectors import live as read
+from trading.selectors import sessions
 from trading.services import arming, dispatch, limits, overrides, strategies, trips
 from tvapp.lib import clock
 from tvapp.models import DeskSettings
@@ -27,11 +29,14 @@ def live(road, settings, monkeypatch):
     Strategy.objects.filter(pk=road.auto.pk).update(symbol="NSE:INFY")
     road.account.refresh_from_db()
     limits.for_live(road.account)
+    make.MarketHoursFactory(exchange="NSE", opens=time(9, 15), closes=time(15, 30), maintained_from=date(2026, 1, 1), maintained_to=date(2026, 12, 31))
+    sessions.forget()
     RiskSettings.objects.filter(account=road.account).update(collar_without_quote="WARN", session_policy="WARN")
     road.auto = Strategy.objects.select_related("account", "owner").get(pk=road.auto.pk)
     road.client = Client()
     road.client.force_login(road.owner)
-    return road
+    yield road
+    sessions.forget()
 
 
 def post(road, path: str, **body):
@@ -187,8 +192,8 @@ def test_it_reads_the_switch_once_more_right_before_the_write(live, monkeypatch)
     arm(live)
     claim = dispatch.claim
 
-    def switched(order_id):
-        done = claim(order_id)
+    def switched(*args):
+        done = claim(*args)
         arming.paper_only(True, actor="ravi")
         return done
 
@@ -202,3 +207,30 @@ def test_it_reads_the_switch_once_more_right_before_the_write(live, monkeypatch)
 def test_it_slows_down_who_keeps_guessing_the_password(live):
     assert [arm(live, password="x")[1]["code"] for _ in range(6)] == ["WRONG_PASSWORD"] * 5 + ["TOO_MANY_TRIES"]
     assert arm(live)[0] == 429 and not is_armed(live)
+
+
+def test_it_is_armed_and_disarmed_on_the_strategys_page(live):
+    url = reverse("admin:trading_strategy_arm", args=[live.auto.pk])
+    assert url in live.client.get(reverse("admin:trading_strategy_change", args=[live.auto.pk])).content.decode()
+    said = {"confirm": "kite-auto", "waiver": "tried on paper elsewhere"}
+    assert "not your password" in live.client.post(url, {**said, "password": "x"}).content.decode() and not is_armed(live)
+    live.client.post(url, {**said, "password": PASSWORD})
+    assert is_armed(live) and "15:30 IST" in live.client.get(url).content.decode()
+    live.client.post(url, {"disarm": "1"})
+    assert not is_armed(live)
+
+
+def test_it_asks_in_the_admin_for_the_password_before_a_limit_is_loosened(live):
+    arm(live)
+    row = RiskSettings.objects.get(account=live.account)
+    url = reverse("admin:risk_risksettings_change", args=[row.pk])
+    form = live.client.get(url).context["adminform"].form
+    data = {name: value for name in form.fields if (value := form[name].value()) not in (None, "", [])}
+
+    def save(**changes) -> str:
+        live.client.post(url, {**data, **changes, "_save": "Save"})
+        return f"{RiskSettings.objects.get(pk=row.pk).max_order_value:.0f}"
+
+    assert save(max_order_value="24000") == "24000" and is_armed(live)
+    assert save(max_order_value="90000") == "24000" and is_armed(live)
+    assert save(max_order_value="90000", password=PASSWORD) == "90000" and not is_armed(live)

@@ -27,7 +27,7 @@ class RecordedLimitsAdmin(RiskSettingsAdmin):
 
     def save_model(self, request, obj, form, change):
         super().save_model(request, obj, form, change)
-        data = {name: [_show(form.initial.get(name)), _show(getattr(obj, name))] for name in form.changed_data}
+        data = {name: [_show(form.initial.get(name)), _show(getattr(obj, name))] for name in form.changed_data if hasattr(obj, name)}
         text = f"{request.user.get_username()} {'changed' if change else 'made'} {obj}."
         sysevents.record("risk", "LIMITS_CHANGED" if change else "LIMITS_MADE", text, level=Level.WARNING, owner=obj.owner, data=data)
         if change:

@@ -9,7 +9,7 @@ from risk.models import LiveArm, Trip
 from tests import factories as make
 from trading.models import SystemEvent
 from trading.selectors.stops import standing, state_of
-from trading.services import halt, trips
+from trading.services import halt, limits, trips, tripwires
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 
@@ -72,3 +72,28 @@ def test_it_is_released_with_a_reason_alone_or_with_everything_of_its_scope(desk
     halt.kill(key, reason="stop", actor="asha")
     halt.release(key, reason="over", actor="asha")
     assert halt.status() == []
+
+
+@pytest.mark.parametrize(("limit", "code", "ends"), [
+    ("max_orders_per_minute", "RATE_MINUTE", False), ("max_repeats_per_minute", "RATE_REPEATED", False), ("max_orders_per_day", "RATE_DAY", True),
+])  # fmt: skip
+def test_it_stops_the_entries_of_the_scope_whose_rate_was_reached(desk, limit, code, ends):
+    limits.create({"scope": "STRATEGY", "strategy_id": desk.auto, limit: 2}, actor="asha")
+    with time_machine.travel("2026-11-23T10:00:00+05:30", tick=False):
+        done = [desk.filled("auto") for _ in range(4)]
+        assert [order.status_reason for order in done] == ["", "", code, "STATE_REDUCING"]
+        trip = Trip.objects.get()
+        assert (trip.scope, trip.code, trip.data["decision"]) == (f"STRATEGY:{desk.auto.pk}", code, done[2].decision_id)
+        assert (trip.until == clock.day_start(clock.trading_day(clock.now()) + timedelta(days=1))) is ends and limit in trip.reason
+        assert desk.filled("auto", trade={"order_action": "SELL"}).status == "COMPLETE"
+
+
+def test_it_stops_the_desk_and_not_live_accounts_for_what_paper_did(desk):
+    decision = make.DecisionFactory(verdict="REJECT", findings=[{"code": "RATE_DAY", "verdict": "REJECT", "scope": "GLOBAL"}], sentence="Rejected: too many")
+    order = desk.order("manual")
+    tripwires.judged(order, decision)
+    assert Trip.objects.get().scope == "GLOBAL"
+    Trip.objects.all().delete()
+    make.BrokerAccountFactory(broker="zerodha", environment="LIVE")
+    tripwires.judged(order, decision)
+    assert Trip.objects.get().scope == f"ACCOUNT:{desk.account.pk}"
