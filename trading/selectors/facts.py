@@ -183,6 +183,7 @@ class Book:
         self.prices = Prices(order.simulated, now, order.account_id)
         self.buffer = 1 + DeskSettings.current().market_buffer_pct / HUNDRED
         self.family = (order.parent_id if order.role == Role.SLICE else order.pk,)
+        self._units: dict[int, Decimal | None] = {}
         self.working = working(order)
         self.held = marks.held(self.prices)
 
@@ -232,7 +233,9 @@ class Book:
 
     def unit(self, order: Working) -> Decimal | None:
         """Rupees of one unit of a resting order, in the worst case."""
-        return order.unit(self.prices.mark(order.spot), self.buffer)
+        if order.id not in self._units:
+            self._units[order.id] = order.unit(self.prices.mark(order.spot), self.buffer)
+        return self._units[order.id]
 
     def _value(self, order: Working) -> Decimal | None:
         unit = self.unit(order)

@@ -288,6 +288,8 @@ def _waits_for_old(child: Order) -> bool:
 
 
 def _made_room(order: Order) -> bool:
+    if not read.exits_of(order).filter(side=order.side).exists():
+        return True  # most orders close nothing that is guarded
     left_after = max(read.held(order, order.side) - (order.quantity or ZERO), ZERO)
     cuts = _fit(read.pairs_of(order, order.side), left_after, lambda _: f"order O-{order.pk} is to close what it guards")
     changing = read.exits_of(order).filter(side=order.side, status__in=orderfsm.LIVE).exclude(pending_action="").exists()

@@ -50,6 +50,8 @@ def _cancelled(order: Order, actor: str) -> bool:
 
 def make(order: Order, rest: Sequence[Decimal]) -> list[Order]:
     """The further slices, QUEUED with their bells, in the transaction that commits the first one: all of them or none."""
+    if not rest:
+        return []
     fields = {name: getattr(order, name) for name in KEPT}
     fields |= {"parent": order.parent if order.role == Role.SLICE else order, "role": Role.SLICE, "source": Source.SLICE}
     made = []
