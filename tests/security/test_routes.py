@@ -17,7 +17,7 @@ REFUSALS = {401, 403, 404, 405}
 # What everybody may do to themselves.
 OWN_AFFAIRS = {"logout/", "api/auth/logout", "api/auth/logout/"} | PUBLIC
 # Rows that belong to the desk: everybody with a role may read them.
-SHARED = ("admin:brokers_instrument_", "admin:brokers_quote_", "admin:brokers_freezelimit_")
+SHARED = ("admin:brokers_instrument_", "admin:brokers_quote_", "admin:brokers_freezelimit_", "admin:brokers_chargeschedule_")
 
 pytestmark = pytest.mark.django_db
 

@@ -187,7 +187,7 @@ def test_settings_refuse_in_one_line(db, tmp_path):
 # ---------------------------------------------------------------------------- kill
 def test_kill_stops_trading_and_says_what_it_did(desk):
     order = desk.order("auto")
-    assert run("kill", "on", "--reason", "storm") == "Trading is stopped (GLOBAL): queued orders put on hold: 1, cancels asked for open ones: 0."
+    assert run("kill", "on", "--reason", "storm") == "Trading is stopped (GLOBAL): 1 put on hold."
     order.refresh_from_db()
     assert (order.status, TradingState.objects.get(scope="GLOBAL").reason) == ("HELD", "storm")
 

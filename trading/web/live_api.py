@@ -59,11 +59,12 @@ class StrategyDisarm(APIView):
 class PaperOnly(APIView):
     @extend_schema(request=PaperOnlySerializer, responses={200: {"type": "object"}}, summary="No live order leaves; off needs the password")
     def post(self, request: Request) -> Response:
+        trader(request)
         form = PaperOnlySerializer(data=request.data)
         form.is_valid(raise_exception=True)
         said = form.validated_data
-        (trader if said["on"] else admin)(request)
         if not said["on"]:
+            admin(request)
             stepup.confirm(request.user, password=said["password"], otp=said["otp"])
         arming.paper_only(said["on"], actor=actor_of(request))
         return Response({"paper_only": said["on"]})

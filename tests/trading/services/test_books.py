@@ -406,17 +406,17 @@ def test_it_keeps_what_the_broker_says_of_positions_and_money(desk, wire, remote
     assert not BrokerPosition.objects.exists()
 
 
-def test_it_reads_the_other_books_with_every_change_and_once_a_minute(desk, wire, remote, monkeypatch):
+def test_it_reads_the_other_books_with_every_change_and_before_they_are_too_old(desk, wire, remote, monkeypatch):
     asked = []
     SyncState.objects.all().delete()
     monkeypatch.setattr(wire, "positions", lambda: asked.append(1) or ())
-    for second in (0, 5, 30, 61, 65):
+    for second in (0, 5, 15, 21, 25):
         with after(second):
             books.sync_account(remote.pk)
     assert len(asked) == 2
     order = sent(desk)
     wire.show(order)
-    with after(66):
+    with after(26):
         books.sync_account(remote.pk)
     assert len(asked) == 3
 
@@ -424,7 +424,7 @@ def test_it_reads_the_other_books_with_every_change_and_once_a_minute(desk, wire
 # ------------------------------------------------------------------------- the pace
 @pytest.mark.parametrize(
     ("status", "pending", "seconds"),
-    [("SENT", "", 5), ("PARTIAL", "", 5), ("UNKNOWN", "", 5), ("NEEDS_REVIEW", "", 5), ("OPEN", "CANCEL", 5), ("OPEN", "", 15), (None, "", 60)],
+    [("SENT", "", 5), ("PARTIAL", "", 5), ("UNKNOWN", "", 5), ("NEEDS_REVIEW", "", 5), ("OPEN", "CANCEL", 5), ("OPEN", "", 15), (None, "", 25)],
 )
 def test_it_reads_as_often_as_something_moves(desk, remote, status, pending, seconds):
     now = clock.now()
