@@ -14,7 +14,7 @@ from trading.domain import signal as signals
 from trading.domain.orderfsm import State
 from trading.domain.signal import Signal as Parsed
 from trading.domain.sizing import BY_MONEY, Sizing
-from trading.domain.types import Intent, QuantityUnit, SizingMethod
+from trading.domain.types import Action, Effect, Intent, QuantityUnit, SizingMethod
 from trading.domain.types import OrderType as SignalType
 from trading.domain.types import Product as SignalProduct
 from trading.models import Alert, Level, Mode, OnDrift, Order, Position, Product, Signal, Source, Strategy
@@ -70,7 +70,8 @@ class Case:
     problem: str
     strategy: Strategy | None
     found: instruments.Found
-    held: Decimal | None  # the strategy's position; None while the instrument is not known
+    product: str  # what the order will have
+    held: Decimal | None  # the strategy's position in it; None while the instrument is not known
 
 
 def place(row: Signal, parsed: Parsed, alert: Alert, account: BrokerAccount, problem: str) -> Routed:
@@ -117,8 +118,9 @@ def _guarded(case: Case, plan: intents.Plan) -> intents.Plan:
 
 def _case(row: Signal, parsed: Parsed, alert: Alert, account: BrokerAccount, problem: str, today: date) -> Case:
     found = instruments.resolve(parsed, account, today, alert.strategy)
-    held = _position(alert.strategy, account, found.instrument, _product(alert.strategy, parsed)) if found.instrument else None
-    return Case(row, parsed, alert, account, problem, alert.strategy, found, held)
+    product = _product_of(alert.strategy, parsed, account, found.instrument)
+    held = _position(alert.strategy, account, found.instrument, product) if found.instrument else None
+    return Case(row, parsed, alert, account, problem, alert.strategy, found, product, held)
 
 
 def resolve_again(order: Order, *, actor: str, said: str = "") -> bool:
@@ -165,9 +167,9 @@ def check_values(parsed: Parsed) -> None:
 
 
 def _plan(case: Case) -> intents.Plan:
-    instrument = case.found.instrument
-    return intents.plan(
-        case.parsed,
+    instrument, wanted = case.found.instrument, _product(case.strategy, case.parsed)
+    plan = intents.plan(
+        case.parsed if case.product == wanted else replace(case.parsed, product=None),
         position=case.held,
         sellable=_sellable(case) if instrument else None,
         lot=instrument.lot if instrument else None,
@@ -175,6 +177,7 @@ def _plan(case: Case) -> intents.Plan:
         sizing=_sizing(case),
         defaults=_defaults(case),
     )
+    return plan if case.product == wanted else replace(plan, notes=(*plan.notes, f"It closes the {case.product} position; {wanted} has none."))
 
 
 def _sizing(case: Case) -> Sizing:
@@ -189,18 +192,30 @@ def _sizing(case: Case) -> Sizing:
 
 def _sellable(case: Case) -> Decimal:
     """What the account holds of it over all strategies: shares bought elsewhere may be sold, too."""
-    rows = Position.objects.filter(account=case.account, instrument=case.found.instrument, product=_product(case.strategy, case.parsed))
+    rows = Position.objects.filter(account=case.account, instrument=case.found.instrument, product=case.product)
     return max(sum(rows.values_list("quantity", flat=True), Decimal(0)), Decimal(0))
 
 
 def _defaults(case: Case) -> intents.Defaults:
-    if case.strategy is None:
-        return intents.Defaults(SignalProduct.MIS)
-    return intents.Defaults(case.strategy.default_product, case.strategy.product_from_signal, case.strategy.default_order_type)
+    strategy, other = case.strategy, case.product != _product(case.strategy, case.parsed)
+    if strategy is None:
+        return intents.Defaults(case.product if other else SignalProduct.MIS)
+    return intents.Defaults(case.product if other else strategy.default_product, strategy.product_from_signal, strategy.default_order_type)
+
+
+def _product_of(strategy: Strategy | None, parsed: Parsed, account: BrokerAccount, instrument: Instrument | None) -> str:
+    """The product the order will have. An exit closes what there is: with nothing in its own product, the only other one that is held."""
+    wanted, flat = _product(strategy, parsed), parsed.intent == Intent.TARGET and parsed.target_position == 0
+    closes = flat or parsed.intent == Intent.FLAT or parsed.action == Action.EXIT or parsed.effect == Effect.EXIT
+    if instrument is None or not closes:
+        return wanted
+    book = positions.book_of(strategy.pk if strategy else None)
+    held = set(Position.objects.filter(account=account, instrument=instrument, book=book).exclude(quantity=0).values_list("product", flat=True))
+    return held.pop() if len(held) == 1 else wanted
 
 
 def _product(strategy: Strategy | None, parsed: Parsed) -> str:
-    """The product the order will have: the alert's where the strategy lets it speak, else the default."""
+    """The product that was asked for: the alert's where the strategy lets it speak, else the default."""
     free = strategy is None or strategy.product_from_signal
     return str(parsed.product if free and parsed.product else strategy.default_product if strategy else SignalProduct.MIS)
 

@@ -6,6 +6,8 @@ from datetime import timedelta
 import pytest
 import time_machine
 
+from brokers.models import Instrument
+from tests import factories as make
 from tests.trading.desk import INSTALLATION, make_desk
 from trading.models import Alert, Order, Signal, SystemEvent
 from trading.services import ingest, strategies
@@ -221,3 +223,29 @@ def test_it_does_not_keep_a_bad_body_of_a_stranger(desk):
 
 def test_it_refuses_more_decimals_than_it_can_keep(desk):
     assert refused(desk, trade={"quantity": "1.000000001"}).code == "BAD_NUMBER"
+
+
+# ------------------------------------------------------------------------------- the product of an exit
+def leaving(desk, **changes):
+    """A signal that says: be flat afterwards."""
+    return desk.order("auto", position_size="0", prev_market_position="long", market_position="flat", **changes)
+
+
+def test_it_closes_the_product_that_is_held_when_an_exit_names_another(desk):
+    type(desk.auto).objects.filter(pk=desk.auto.pk).update(use_target=True)
+    make.PositionFactory(strategy=desk.auto, instrument=infy(), product="NRML", quantity=10)
+    order = leaving(desk, trade={"order_action": "SELL", "product": "MIS"})
+    assert (order.side, order.quantity, order.product, order.reduce_only) == ("SELL", 10, "NRML", True)
+    assert "It closes the NRML position; MIS has none." in order.why
+
+
+def test_it_leaves_other_products_alone_when_the_named_one_is_held(desk):
+    type(desk.auto).objects.filter(pk=desk.auto.pk).update(use_target=True)
+    for product, quantity in (("NRML", 10), ("MIS", 4)):
+        make.PositionFactory(strategy=desk.auto, instrument=infy(), product=product, quantity=quantity)
+    order = leaving(desk, trade={"order_action": "SELL", "product": "MIS"})
+    assert (order.quantity, order.product) == (4, "MIS")
+
+
+def infy():
+    return Instrument.objects.filter(tradingsymbol="INFY").first() or make.InstrumentFactory(exchange="NSE", tradingsymbol="INFY")
