@@ -107,6 +107,7 @@ class RuleRow:
     icon: str
     word: str
     phrase: str
+    code: str  # leads to what the rule means
 
 
 def blocked(short: str, reason: str) -> Shown:
@@ -235,4 +236,5 @@ def _row(finding: Mapping) -> RuleRow:
     kind, _, name = str(finding.get("scope", "")).partition(":")
     scope = f"{kind.lower()} {name}".strip()
     limit, actual = measure(finding.get("limit", ""), unit), measure(finding.get("actual", ""), unit)
-    return RuleRow(_label(finding), scope, limit, actual, _ROW.get(verdict, ""), chip, icon, word, _sentence(finding))
+    known = finding["code"] if finding["code"] in Code.__members__ else ""
+    return RuleRow(_label(finding), scope, limit, actual, _ROW.get(verdict, ""), chip, icon, word, _sentence(finding), known)
