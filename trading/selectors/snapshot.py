@@ -11,13 +11,12 @@ from decimal import Decimal
 from django.db.models import Q
 
 from brokers.models import BrokerAccount, QuoteSource
-from brokers.models import Quote as QuoteRow
 from risk import types as risk
 from risk.engine import PRICE_FRESH
 from risk.models import RiskSettings, Scope, TradingMode
 from risk.rules.timing import DEFER_MIN
 from trading.domain.orderfsm import State
-from trading.models import AfterHours, Order, Source, Strategy
+from trading.models import AfterHours, Order, Source
 from trading.selectors import closable, facts, funds, live, pricing, sessions
 from trading.selectors.stops import state_of
 from tvapp.models import DeskSettings
@@ -143,7 +142,7 @@ def _instrument(order: Order, now: datetime) -> risk.InstrumentFacts:
 
 def _quote(order: Order, now: datetime, book: facts.Book) -> risk.Quote | None:
     """The price of now while it is fresh, else the mark of what the account holds of it; else whatever there is, for the record of its age."""
-    row = QuoteRow.objects.filter(instrument_id=order.instrument_id).first() if order.instrument_id else None
+    row = getattr(order.instrument, "quote", None) if order.instrument_id else None
     mark = next((held.mark for held in book.held if (held.spot.account_id, held.spot.instrument_id) == book.own and held.mark), None)
     serves = row is not None and row.serves(order.account)
     if mark is not None and mark.at is not None and not (serves and now - row.at <= PRICE_FRESH["QUOTE"]):
@@ -165,8 +164,5 @@ def _states(order: Order, now: datetime) -> risk.StateFacts:
 
 
 def _refusal(order: Order) -> str:
-    """The code of a refusal nobody acknowledged yet, read fresh: another worker may have met it a moment ago."""
-    if not order.strategy_id:
-        return ""
-    said = Strategy.objects.filter(pk=order.strategy_id).values_list("refusal", flat=True).first() or {}
-    return str(said.get("code", ""))
+    """The code of a refusal nobody acknowledged yet; the claim reads the row behind the ledgers."""
+    return str((order.strategy.refusal or {}).get("code", "")) if order.strategy_id else ""

@@ -95,7 +95,7 @@ def _glance(order: Order) -> str:
 
 
 def _read(order_id: int) -> Order | None:
-    return Order.objects.select_related("account", "strategy", "instrument", "owner").filter(pk=order_id).first()
+    return Order.objects.select_related("account", "strategy", "instrument", "instrument__quote", "owner").filter(pk=order_id).first()
 
 
 def _work_queued(order: Order) -> str:
