@@ -18,7 +18,7 @@ from trading.domain import orderfsm, timeframe
 from trading.domain.orderfsm import State
 from trading.models import Order, OrderType, Pending, Role, Source
 from trading.selectors import marks
-from trading.selectors.marks import Held, Mark, Prices, Spot
+from trading.selectors.marks import Held, Mark, Prices, Spot, once
 from trading.selectors.results import Results
 from tvapp.lib import clock
 from tvapp.lib.money import ZERO
@@ -129,7 +129,7 @@ def counters(
     `asked` names the limits that are set for it, so that results nobody asks for are not read; None: all of them.
     """
     book, sent = book or Book(order, now), Sent(order, now, order.price if price is None else price)
-    day = Results(now, order.simulated, prices=book.prices, held=book.held)
+    day = once(("day", order.simulated, order.account_id), lambda: Results(now, order.simulated, prices=book.prices, held=book.held))
     facts = {scope.label: ScopeFacts(**book.facts(scope), **sent.facts(scope), **of_day(day, scope, asked)) for scope in scopes(order)}
     return Counters(scopes=facts, last_signal_at=sent.last_signal_at, as_of=now)
 
@@ -180,7 +180,7 @@ class Book:
 
     def __init__(self, order: Order, now: datetime) -> None:
         self.own = order.account_id, order.instrument_id
-        self.prices = Prices(order.simulated, now, order.account_id)
+        self.prices = once(("prices", order.simulated, order.account_id), lambda: Prices(order.simulated, now, order.account_id))
         self.buffer = 1 + DeskSettings.current().market_buffer_pct / HUNDRED
         self.family = (order.parent_id if order.role == Role.SLICE else order.pk,)
         self._units: dict[int, Decimal | None] = {}
@@ -244,7 +244,8 @@ class Book:
 
 def working(order: Order) -> list[Working]:
     """All orders of the order's book that rest, are reserved or have no known outcome, whoever placed them; without the order itself."""
-    return [found for found in rows(Order.objects.filter(RESERVED, simulated=order.simulated)) if found.id != order.pk]
+    found = once(("working", order.simulated), lambda: rows(Order.objects.filter(RESERVED, simulated=order.simulated)))
+    return [other for other in found if other.id != order.pk]
 
 
 def rows(orders: QuerySet[Order]) -> list[Working]:
@@ -316,7 +317,7 @@ class Sent:
         self.order, self.now, self.price = order, now, price
         self.day, self.minute = clock.day_start(clock.trading_day(now)), now - MINUTE
         self.whole = order.parent if order.role == Role.SLICE and order.parent else order
-        self.sends, self.trades = self._sends(), self._trades()
+        self.sends, self.trades = once(("sends", order.simulated), self._sends), self._trades()
 
     def facts(self, scope: Scope) -> dict[str, object]:
         """Rates and trades of one scope."""

@@ -1,9 +1,11 @@
 """What is held in one book (paper or live), and what a unit of it is worth now."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from django.db.models import QuerySet
 
@@ -14,6 +16,7 @@ from tvapp.lib import clock
 FRESH = timedelta(seconds=60)
 AHEAD = timedelta(seconds=30)  # as much may a broker's clock be before ours
 QUOTE, MARK, LAST = "QUOTE", "MARK", "LAST"
+T = TypeVar("T")
 
 
 class Mark(NamedTuple):
@@ -134,8 +137,35 @@ def positions(simulated: bool) -> QuerySet[Position]:
     return rows.exclude(**live) if simulated else rows.filter(**live)
 
 
+_kept: ContextVar[dict[Hashable, object] | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def read_once() -> Iterator[None]:
+    """For a page that has many orders judged at one moment: what they have in common is read once. Never in a claim."""
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def once(key: Hashable, read: Callable[[], T]) -> T:
+    """What `read` gives; within `read_once` what it gave for this key before."""
+    kept = _kept.get()
+    if kept is None:
+        return read()
+    if key not in kept:
+        kept[key] = read()
+    return kept[key]
+
+
 def held(prices: Prices) -> list[Held]:
     """Everything the book holds, in every account and strategy of it."""
+    return once(("held", prices.simulated, prices.account_id), lambda: _read(prices))
+
+
+def _read(prices: Prices) -> list[Held]:
     return [_held(prices, row) for row in positions(prices.simulated).values_list(*SPOT, *OWN)]
 
 

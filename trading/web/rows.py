@@ -13,6 +13,7 @@ from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Order, OrderType
 from trading.selectors import brackets, pricing, queue
+from trading.selectors.marks import read_once
 from trading.services import overrides
 from trading.services.advice import advise
 from trading.templatetags.desk import at_ist, clock_face, is_old_price, made_up, money, price, qty, seconds_since, type_word
@@ -161,7 +162,8 @@ def _late(since: datetime, now: datetime, desk: DeskSettings) -> str:
 def rows(orders: Iterable[Order], now: datetime, verdict: str = "") -> list[QueueRow]:
     """The rows of these orders; `verdict` keeps only one kind of chip."""
     desk = DeskSettings.current()
-    made = [row(order, now, desk) for order in orders]
+    with read_once():
+        made = [row(order, now, desk) for order in orders]
     return [r for r in made if r.verdict.kind == verdict] if verdict else made
 
 

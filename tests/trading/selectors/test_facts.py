@@ -19,9 +19,11 @@ from tests.factories import (
 )
 from trading.domain.timeframe import bar_seconds
 from trading.selectors.facts import counters
+from trading.selectors.marks import read_once
 from tvapp.lib import clock
 
 NOW = clock.now()
+LOSS = ["max_daily_loss"]
 
 
 class World:
@@ -192,3 +194,13 @@ def test_it_asks_the_database_few_questions_however_much_is_held(world):
     with CaptureQueriesContext(connection) as asked:
         counters(world.order, NOW, asked=["max_daily_loss"])
     assert len(asked) <= 7, [q["sql"][:80] for q in asked]
+
+
+def test_it_reads_for_many_orders_at_once_what_they_share(world):
+    world.hold(1, average=Decimal(1000))
+    orders = [world.place("WAITING") for _ in range(3)]
+    alone = [counters(order, NOW, asked=LOSS) for order in orders]
+    with CaptureQueriesContext(connection) as asked, read_once():
+        together = [counters(order, NOW, asked=LOSS) for order in orders]
+    assert together == alone
+    assert sum("trading_position" in q["sql"] for q in asked) <= 2  # what is held, and the part of it that is of today
