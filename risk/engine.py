@@ -119,7 +119,7 @@ def case_of(intent: OrderIntent, snapshot: Snapshot, limits: Sequence[Limits]) -
     return Case(
         intent=intent, snapshot=snapshot, rows=rows, requested=positive(intent.quantity) or ZERO, closable=_closable(intent, snapshot),
         tick=tick, lot=lot, price=_price(intent, reference), reference=reference, source=source,
-        unit_value=_unit_value(intent, reference, _buffer(rows)),
+        unit_value=_unit_value(intent, reference, _buffer(rows), (positive(facts.multiplier) if facts else None) or D(1)),
     )
 
 
@@ -154,14 +154,14 @@ def _price(intent: OrderIntent, reference: D | None) -> D | None:
     return positive(intent.trigger_price) if intent.order_type in STOP_MARKET else reference
 
 
-def _unit_value(intent: OrderIntent, reference: D | None, buffer_pct: D) -> D | None:
+def _unit_value(intent: OrderIntent, reference: D | None, buffer_pct: D, multiplier: D) -> D | None:
     """Worst case of one unit: a BUY LIMIT its limit, a SELL LIMIT the market when that is higher, all others price + buffer."""
     price = _price(intent, reference)
     if price is None or intent.order_type != "LIMIT":
-        return None if price is None else price * (1 + buffer_pct / 100)
+        return None if price is None else price * (1 + buffer_pct / 100) * multiplier
     if intent.side == "BUY":
-        return price
-    return None if reference is None else max(price, reference)
+        return price * multiplier
+    return None if reference is None else max(price, reference) * multiplier
 
 
 def _buffer(rows: Sequence[Limits]) -> D:

@@ -103,7 +103,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class InstrumentFacts:
-    """`kind` EQ|FUT|CE|PE|IDX. `resolved` False or a `reason` (an INSTRUMENT_* code) means there is not exactly one usable row."""
+    """`kind` EQ|FUT|CE|PE|IDX. `resolved` False or a `reason` (an INSTRUMENT_* code) means there is not exactly one usable row.
+
+    `multiplier`: rupees of one unit per point of price; other than 1 (None) for some commodities and currencies.
+    """
 
     symbol: str
     exchange: str
@@ -119,6 +122,7 @@ class InstrumentFacts:
     as_of: datetime | None = None
     min_quantity: D | None = None
     min_notional: D | None = None
+    multiplier: D | None = None
 
 
 @dataclass(frozen=True, slots=True)

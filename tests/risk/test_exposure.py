@@ -21,6 +21,13 @@ def test_it_limits_the_lots_of_an_order(lots, expected):
     assert says("max_lots_per_order", intent, rows(max_lots_per_order="x"), **FUTURE)[0] == "REJECT"
 
 
+def test_it_values_a_contract_by_its_multiplier():
+    crude = replace(NIFTY, multiplier=D(100))
+    assert says("max_order_value", order("BUY", 75, 100), rows(max_order_value=7500), **FUTURE)[0] == "PASS"
+    assert says("max_order_value", order("BUY", 75, 100), rows(max_order_value=749_999), instrument=crude)[0] == "REJECT"
+    assert says("max_order_value", order("BUY", 75, 100), rows(max_order_value=750_000), instrument=crude)[0] == "PASS"
+
+
 @pytest.mark.parametrize(("before", "expected"), [(0, "PASS"), (8, "PASS"), (9, "REJECT"), (None, "REJECT")])
 def test_it_limits_the_lots_of_the_day(before, expected):
     counters = counted(lots_day=None if before is None else D(before))

@@ -136,7 +136,7 @@ def _instrument(order: Order, now: datetime) -> risk.InstrumentFacts:
         )
     return risk.InstrumentFacts(
         symbol=row.tradingsymbol, exchange=row.exchange, kind=row.kind, tick=row.tick, lot=row.lot, freeze=row.freeze, expiry=row.expiry,
-        provisional=row.provisional, resolved=True, reason="", version=row.as_of.isoformat(), as_of=row.as_of,
+        provisional=row.provisional, resolved=True, reason="", version=row.as_of.isoformat(), as_of=row.as_of, multiplier=row.multiplier,
     )  # fmt: skip
 
 

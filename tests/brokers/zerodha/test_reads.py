@@ -7,7 +7,7 @@ import pytest
 
 from brokers.errors import Ambiguous, AuthExpired, BrokerError, RateLimited, RejectCode, Rejected, Unavailable
 from brokers.registry import adapter_for
-from brokers.types import GttKind, GttLeg, GttRequest, GttStatus, OrderKey, Product, Side
+from brokers.types import GttKind, GttLeg, GttRequest, GttStatus, OrderKey, OrderRequest, OrderType, Product, Side
 from brokers.zerodha.mapping import InstrumentRows
 from tests.brokers.zerodha.conftest import INFY, login, make_account
 from tvapp.lib import clock
@@ -101,6 +101,13 @@ def test_it_reads_the_money_of_both_segments(adapter):
 
 
 # ---------------------------------------------------------------------------- prices
+@pytest.mark.parametrize(("order_type", "price", "needs"), [(OrderType.LIMIT, D(1400), 2800), (OrderType.MARKET, None, 3000)])
+def test_it_asks_what_an_order_needs_and_sends_nothing(sim, adapter, order_type, price, needs):
+    asked = OrderRequest("t1", INFY, Side.BUY, D(10), order_type, Product.MIS, price)
+    assert adapter.margin(asked) == needs
+    assert not sim.requests("POST", "place") and not adapter.list_orders()
+
+
 def test_it_gives_prices_with_depth_and_leaves_out_what_it_does_not_know(sim, adapter):
     sim.price("NSE:INFY", 1501.5)
     [tick] = adapter.quote(["NSE:INFY", "NSE:NOSUCH"])

@@ -1,0 +1,121 @@
+"""What an order may close and what money it may use: on paper from our own rows, at a broker from what was read last and what happened since."""
+
+from datetime import timedelta
+from decimal import Decimal as D
+
+import pytest
+
+from tests.factories import (
+    BrokerAccountFactory,
+    BrokerFundsFactory,
+    BrokerHoldingFactory,
+    BrokerPositionFactory,
+    DriftFactory,
+    FillFactory,
+    InstrumentFactory,
+    OrderFactory,
+    PositionFactory,
+    StrategyFactory,
+    SyncStateFactory,
+)
+from trading.selectors import closable, funds
+from trading.selectors.facts import Book
+from tvapp.lib import clock
+
+NOW = clock.now()
+READ = NOW - timedelta(seconds=20)
+
+
+@pytest.fixture
+def paper(db):
+    return StrategyFactory(account__capital=D(100_000))
+
+
+@pytest.fixture
+def remote(db):
+    strategy = StrategyFactory(account=BrokerAccountFactory(environment="LIVE", broker="zerodha"))
+    SyncStateFactory(account=strategy.account, positions_at=READ, holdings_at=READ)
+    return strategy
+
+
+def asked(strategy, **facts):
+    simulated = strategy.account.environment != "LIVE"
+    return OrderFactory(strategy=strategy, status="QUEUED", simulated=simulated, **{"side": "SELL", "product": "CNC", **facts})
+
+
+def position(order):
+    return closable.position(order, NOW, Book(order, NOW))
+
+
+def available(order) -> D:
+    return funds.funds(order, NOW, Book(order, NOW)).available
+
+
+# ------------------------------------------------------------------------- what can be closed
+def test_it_sells_what_is_settled_and_what_was_traded_today(remote):
+    BrokerHoldingFactory(account=remote.account, quantity=D(25), used_quantity=D(5), t1_quantity=D(7))
+    BrokerPositionFactory(account=remote.account, product="CNC", net_qty=D(-3))
+    assert (position(asked(remote)).sellable, position(asked(remote)).as_of) == (17, READ)
+    remote.account.sell_t1 = True
+    assert position(asked(remote)).sellable == 24
+
+
+def test_it_takes_off_what_was_sold_since_the_read(remote):
+    BrokerHoldingFactory(account=remote.account, quantity=D(25))
+    sold = OrderFactory(strategy=remote, side="SELL", product="CNC", status="COMPLETE", simulated=False)
+    FillFactory(order=sold, quantity=D(10), at=NOW, seen_at=NOW)
+    FillFactory(order=sold, quantity=D(4), at=READ - timedelta(hours=1), seen_at=READ - timedelta(hours=1))
+    OrderFactory(strategy=remote, side="SELL", product="CNC", status="OPEN", simulated=False, requested_quantity=D(6))
+    found = position(asked(remote))
+    assert (found.sellable, found.closing) == (15, 6)
+
+
+def test_it_knows_no_position_that_was_never_read_and_the_age_of_old_holdings(remote):
+    old = NOW - timedelta(hours=1)
+    remote.account.sync.holdings_at = old
+    remote.account.sync.save()
+    assert position(asked(remote)).as_of == old and position(asked(remote, side="BUY")).as_of == READ
+    remote.account.sync.delete()
+    assert position(asked(remote)) is None
+
+
+def test_it_tells_of_a_difference_with_the_brokers_figure(remote):
+    PositionFactory(strategy=remote, instrument=InstrumentFactory(), quantity=D(10))
+    assert not position(asked(remote, product="MIS")).drifted
+    DriftFactory(account=remote.account, product="MIS", ours=D(10), theirs=D(4), booked=D(10))
+    found = position(asked(remote, product="MIS"))
+    assert (found.drifted, found.net, found.broker_net) == (True, 10, 4)
+
+
+# ------------------------------------------------------------------------- money
+def test_it_binds_positions_and_resting_entries_on_paper(paper):
+    infy = InstrumentFactory()
+    PositionFactory(strategy=paper, instrument=infy, product="CNC", quantity=D(10), average=D(1000), realised=D(500), charges=D(100))
+    assert available(asked(paper)) == 100_000 + 500 - 100 - 10_000
+    PositionFactory(strategy=paper, instrument=infy, product="MIS", quantity=D(-10), average=D(1000))
+    assert available(asked(paper)) == 90_400 - 2_000
+    OrderFactory(strategy=paper, status="OPEN", price=D(1000), requested_quantity=D(15))  # 10 of them close the short
+    OrderFactory(strategy=paper, status="OPEN", side="SELL", product="CNC", price=D(1000), reduce_only=True)
+    assert available(asked(paper)) == 88_400 - 1_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "side", "price", "needs"), [("FUT", "BUY", 200, 200 * 75 // 5), ("CE", "BUY", 20, 20 * 75), ("CE", "SELL", 20, 25_000 * 75 // 5)]
+)
+def test_it_works_out_a_contracts_margin_on_paper(paper, kind, side, price, needs):
+    row = InstrumentFactory(exchange="NFO", tradingsymbol=f"NIFTY{kind}", kind=kind, lot=D(75), strike=D(25_000) if kind == "CE" else None)
+    order = asked(paper, instrument=row, side=side, product="NRML", price=D(price), requested_quantity=D(75))
+    found = funds.funds(order, NOW, Book(order, NOW))
+    assert (found.margin, found.margin_at) == (needs, NOW)
+
+
+def test_it_takes_what_left_since_off_a_brokers_figure(remote):
+    BrokerFundsFactory(account=remote.account, available=D(50_000), at=READ)
+    mine = {"strategy": remote, "simulated": False, "product": "CNC", "price": D(1000)}
+    OrderFactory(status="OPEN", sent_at=READ - timedelta(seconds=1), **mine)  # the figure has it
+    assert available(asked(remote)) == 50_000
+    OrderFactory(status="OPEN", sent_at=NOW, **mine)
+    OrderFactory(status="CANCELLED", sent_at=NOW, filled_quantity=D(2), **mine)
+    OrderFactory(status="UNKNOWN", sent_at=READ - timedelta(seconds=9), **mine)
+    assert available(asked(remote)) == 50_000 - 10_000 - 2_000 - 10_000
+    assert funds.funds(asked(remote, exchange="MCX"), NOW, Book(asked(remote), NOW)) is None  # another segment, never read
