@@ -9,7 +9,7 @@ from brokers.models import Instrument
 from risk.models import RiskSettings, Trip
 from tests.zerodha.test_books import outside
 from trading.models import AfterHours, Gtt, Order, Strategy, SystemEvent
-from trading.services import modify, orders, refusals
+from trading.services import books, modify, orders, refusals
 
 NIGHT = "2026-11-23T20:00:00+05:30"
 
@@ -140,3 +140,20 @@ def test_it_changes_a_resting_order_at_the_broker(road):
     now = road.truth(order_id)[0]
     assert (D(str(now["price"])), now["quantity"]) == (1480, 12)
     assert (road.order(order_id).price, road.order(order_id).quantity, road.order(order_id).pending_action) == (1480, 12, "")
+
+
+@pytest.mark.parametrize(("buffer", "status"), [(50, "OPEN"), (80, "REJECTED_RISK")])
+def test_it_holds_the_brokers_own_margin_of_a_contract_against_the_funds(road, buffer, status):
+    """Kite asks 15 % of the value of a future; the money is enough for three times that."""
+    market = road.bench.state.market
+    item = next(i for i in market.by_key.values() if i.exchange == "NFO" and i.kind == "FUT")
+    price = D(market.price(item.key))
+    Instrument.objects.filter(tradingsymbol=item.tradingsymbol).update(freeze=D(10**4))
+    RiskSettings.objects.filter(scope="GLOBAL").update(margin_buffer_pct=D(buffer), max_symbol_exposure=D(10**9), max_gross_exposure=D(10**9))
+    for account in road.bench.state.accounts.values():
+        account.cash = price * item.lot * D("0.45")
+    books.read_all(road.account.pk)
+    order_id = road.alert(symbol=item.key, quantity=item.lot, price=str(price - item.tick * 20), product="NRML")
+    road.go(0, 1, 5)
+    assert road.order(order_id).status == status, road.story(order_id)
+    assert len(road.truth(order_id)) == (status == "OPEN")
