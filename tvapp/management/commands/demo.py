@@ -8,6 +8,7 @@ import secrets
 import time
 import urllib.error
 import urllib.request
+from datetime import timedelta
 from decimal import Decimal
 
 from django.conf import settings
@@ -20,6 +21,7 @@ from tvapp import kitedemo, supervisor
 from tvapp.lib import clock, money
 
 PATIENCE_S = 30
+EQUAL = 3
 ACTOR = "bin/demo"
 
 
@@ -28,7 +30,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser):
         parser.add_argument("--symbol", default="NSE:INFY", help="what to buy (default %(default)s)")
-        parser.add_argument("--quantity", default="", help="how many (default 1; with --kite 10)")
+        parser.add_argument("--quantity", default="", help="how many (default 1, the fourth time within a minute 2; with --kite 10)")
         parser.add_argument("--price", type=Decimal, default=Decimal(1500), help="the price the alert names (default %(default)s)")
         parser.add_argument("--kite", action="store_true", help="through Zerodha's client to a simulated Kite, on a temporary desk of its own")
         parser.add_argument("--once", action="store_true", help="with --kite: end after the fill instead of waiting for Ctrl-C")
@@ -36,7 +38,7 @@ class Command(BaseCommand):
     def handle(self, *args, **options):
         if options["kite"]:
             return self._kite(options)
-        options["quantity"] = options["quantity"] or "1"
+        options["quantity"] = options["quantity"] or str(_next_quantity())
         self.root = f"http://{'127.0.0.1' if settings.HOST in ('0.0.0.0', '::') else settings.HOST}:{settings.PORT}"  # noqa: S104
         if supervisor.health(settings.HOST, settings.PORT) == "down":
             raise CommandError(f"No healthy desk answers at {self.root}: start bin/run in another terminal and wait for its address.")
@@ -106,6 +108,12 @@ class Command(BaseCommand):
 
     def _say(self, begun: float, text: str) -> None:
         self.stdout.write(f"  {1000 * (time.monotonic() - begun):7.0f} ms  {text}")
+
+
+def _next_quantity() -> int:
+    """The same order for the fourth time within a minute looks like an alert that loops, and would stop everything but exits."""
+    lately = clock.now() - timedelta(minutes=1)
+    return 1 + Order.objects.filter(strategy__name="demo-auto", received_at__gte=lately).count() // EQUAL
 
 
 def _alert(strategy: Strategy, secret: str, options) -> dict[str, object]:
