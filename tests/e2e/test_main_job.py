@@ -72,7 +72,8 @@ def test_it_stops_trading_from_the_header_and_lets_it_go_on(page, desk):
     held = desk.alert("browser-4")[1]["order_id"]
     desk.wait(lambda: desk.call("GET", f"/api/orders/{held}")[1]["status"] == "HELD", 10, "the order is held")
     page.goto("/kill")
-    page.locator("main").get_by_label("Reason").fill("test is over")
+    page.locator("main").get_by_label("Reason").first.fill("test is over")
+    page.locator("main").get_by_label(re.compile("password", re.I)).first.fill(PASSWORD)
     page.get_by_role("button", name="Resume trading").click()
     desk.wait(lambda: desk.call("GET", f"/api/orders/{held}")[1]["status"] == "WAITING", 10, "the held order waits again")
 

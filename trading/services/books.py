@@ -70,7 +70,7 @@ def sync_account(account_id: int, *, full: bool = False) -> str:
     except BrokerError as exc:  # triggers are read there, too, before an order counts as a stranger's
         return _failed(account, adapter, exc, "triggers", began)
     _note_orders(account, book, changed)
-    if full or changed or _full_due(account, began):
+    if full or changed or account.state == AccountState.RECOVERING or _full_due(account, began):
         said = _read_rest(account, adapter, complete=book.complete)
         if said:
             return said
