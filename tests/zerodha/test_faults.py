@@ -137,7 +137,7 @@ def test_it_logs_in_or_says_why_and_lets_the_next_login_work(road, mode, word):
     session.refresh_from_db()
     assert (session.state, session.error) == ("ACTIVE", "")
     order_id = road.alert()
-    road.go(0, 1, 5, 2)
+    road.go(0, 1, 5, 2, 5)
     _check(road, order_id, "OPEN")
 
 
