@@ -124,10 +124,11 @@ def main() -> None:
     django.setup()
     from django.core.management import call_command
 
-    from tests.trading.desk import make_desk
+    from tests.trading.desk import make_desk, wide_limits
 
     call_command("migrate", verbosity=0)
     desk = make_desk()
+    wide_limits()
     desk.account.slippage_bps = 0
     desk.account.save()
     json.dump({"claims": claims(desk), "crossing": crossing(desk), "storm": storm(desk)}, sys.stdout)
