@@ -158,11 +158,18 @@ def _without_quote(case: Case) -> Finding:
     return say("collar_without_quote", Code.PRICE_OUT_OF_COLLAR, verdict, scope, str(policy)[:60], MISSING)
 
 
+def _is_stop(case: Case) -> bool:
+    """A broker's trigger that guards a position is a limit order with a trigger price to the desk."""
+    intent = case.intent
+    guard = case.exit and intent.order_type == "LIMIT" and intent.off_hours == "GTT" and intent.trigger_price is not None
+    return guard or intent.order_type in ("SL", *STOP_MARKET)
+
+
 def _collar(case: Case, row: Limits, rule: str, price: D, market: D) -> Finding:
-    """One side of the collar. Dear is above the market for a buyer, below it for a seller; a stop is meant to be there."""
+    """One side of the collar. Dear is above the market for a buyer, below it for a seller; a stop is meant to be there, however far away."""
     code, limit, value = Code.PRICE_OUT_OF_COLLAR, figure(given(row, rule)), given(row, rule)
-    aggressive, stop = rule == "collar_aggressive_pct", case.intent.order_type in ("SL", *STOP_MARKET)
-    if value is None or (aggressive and stop and not case.exit) or (case.exit and not aggressive):
+    aggressive, stop = rule == "collar_aggressive_pct", _is_stop(case)
+    if value is None or (aggressive and stop) or (case.exit and not aggressive):
         return say(rule, code, EXEMPT if case.exit and value is not None else SKIP, row.label)
     if limit is None and not case.exit:
         return say(rule, code, REJECT, row.label, str(value)[:60], UNREADABLE)

@@ -63,6 +63,14 @@ def test_it_gives_exits_five_percent_on_the_dear_side(price, expected):
     assert says("price_collar", order("SELL", 10, price), rows(**COLLAR), position=long(10), **MARKET)[0] == expected
 
 
+@pytest.mark.parametrize(
+    "given", [{"order_type": "SL-M"}, {"order_type": "SL", "price": D("89.5")}, {"order_type": "LIMIT", "price": D("89.5"), "off_hours": "GTT"}]
+)
+def test_it_lets_a_protective_stop_rest_as_far_away_as_it_was_set(given):
+    stop = order("SELL", 10, trigger_price=D(90), reduce_only=True, **given)
+    assert says("price_collar", stop, rows(**COLLAR), position=long(10), **MARKET)[0] == "EXEMPT"
+
+
 def test_it_never_stops_a_market_exit_for_its_price():
     assert says("price_collar", order("SELL", 10, ref_price=D(50)), rows(**COLLAR), position=long(10), **MARKET)[0] == "EXEMPT"
 
