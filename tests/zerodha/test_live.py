@@ -12,7 +12,7 @@ from tests import factories as make
 from trading.models import Strategy, SystemEvent
 from trading.selectors import live as read
 from trading.selectors import sessions
-from trading.services import arming, dispatch, limits, overrides, strategies, trips
+from trading.services import arming, disarming, dispatch, limits, overrides, strategies, trips
 from tvapp.lib import clock
 from tvapp.models import DeskSettings
 
@@ -234,3 +234,44 @@ def test_it_asks_in_the_admin_for_the_password_before_a_limit_is_loosened(live):
     assert save(max_order_value="24000") == "24000" and is_armed(live)
     assert save(max_order_value="90000") == "24000" and is_armed(live)
     assert save(max_order_value="90000", password=PASSWORD) == "90000" and not is_armed(live)
+
+
+def test_it_needs_the_arm_right_before_the_write_too(live, monkeypatch):
+    arm(live)
+    claim = dispatch.claim
+
+    def disarmed(*args):
+        done = claim(*args)
+        disarming.disarm(live.auto, "ravi disarmed it", actor="ravi")
+        return done
+
+    monkeypatch.setattr(dispatch, "claim", disarmed)
+    order_id = live.alert()
+    live.go(0)
+    order = live.order(order_id)
+    assert (order.status, order.status_reason, live.truth(order_id)) == ("HELD", "LIVE_NOT_ARMED", [])
+    live.go(1, 5)
+    assert (live.order(order_id).status_reason, live.truth(order_id)) == ("LIVE_NOT_ARMED", [])
+
+
+def test_it_opens_nothing_on_the_account_the_strategy_traded_on_before(live):
+    order_id = live.alert()
+    other = make.BrokerAccountFactory(owner=live.owner, broker="zerodha", environment="LIVE")
+    live.auto = strategies.update(live.auto, {"account": other}, actor="asha")
+    assert arm(live)[0] == 200 and is_armed(live)
+    live.go(0, 1, 5)
+    order = live.order(order_id)
+    assert (order.status, order.status_reason, live.truth(order_id)) == ("REJECTED_RISK", "LIVE_NOT_ARMED", [])
+
+
+def test_it_sends_no_change_of_a_live_entry_without_an_arm_or_the_permission(live):
+    arm(live)
+    order_id = live.alert()
+    live.go(0, 1, 5)
+    live.change(order_id, price="1480")
+    disarming.disarm(live.auto, "seen", actor="asha")
+    live.go(0, 1, 5)
+    assert live.truth(order_id)[0]["price"] == 1490 and "not armed" in live.story(order_id)
+    live.change(order_id, quantity="4")
+    live.go(0, 1, 5)
+    assert live.truth(order_id)[0]["quantity"] == 4, live.story(order_id)

@@ -155,7 +155,7 @@ def _quote(order: Order, now: datetime, book: facts.Book) -> risk.Quote | None:
 def _states(order: Order, now: datetime) -> risk.StateFacts:
     row = state_of(scopes(order))
     account: BrokerAccount = order.account
-    bar, armed = ("", False) if not live.is_live(account) else (live.barred(), live.arm_of(order.strategy_id, now) is not None)
+    bar, armed = ("", False) if not live.is_live(account) else (live.barred(), live.armed(order, now))
     return risk.StateFacts(
         state=row.state if row else TradingMode.ACTIVE, scope=row.scope if row else "", reason=row.reason if row else "",
         account_state=account.state, account_enabled=account.enabled, strategy_enabled=not order.strategy_id or order.strategy.enabled,

@@ -18,7 +18,7 @@ from trading.domain import orderfsm, slicing
 from trading.domain.orderfsm import State
 from trading.models import Fill, Level, Mode, Order, OrderEvent, Role, Source
 from trading.selectors import brackets as read
-from trading.selectors import gtts
+from trading.selectors import gtts, live
 from trading.selectors.brackets import Pair
 from trading.selectors.snapshot import scopes
 from trading.selectors.stops import state_of
@@ -379,7 +379,7 @@ def _trail(child: Order) -> bool:
 def _is_stopped(child: Order) -> bool:
     """While trading is stopped a stop stays where it is: no change would leave."""
     stop = state_of(scopes(child))
-    return stop is not None and stop.state == "HALTED"
+    return (stop is not None and stop.state == "HALTED") or (live.is_live(child.account) and bool(live.barred()))
 
 
 def _price_for(child: Order) -> Decimal | None:

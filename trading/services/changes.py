@@ -17,7 +17,7 @@ from risk.models import TradingMode
 from trading.models import AttemptKind, AttemptOutcome, Order, OrderAttempt, Pending
 from trading.selectors.snapshot import scopes
 from trading.selectors.stops import state_of
-from trading.services import asks, orders, sync
+from trading.services import asks, halt, orders, sync
 from tvapp.lib import clock
 
 logger = logging.getLogger("tvapp.changes")
@@ -64,7 +64,8 @@ def _stopped(order: Order) -> str:
     stop = state_of(scopes(order))
     closes = order.reduce_only or (order.decision is not None and order.decision.order_class == "EXIT")
     if stop is None or (stop.state != TradingMode.HALTED and closes):
-        return ""
+        bar = halt.no_real_money(order, closes=closes)
+        return bar.why if bar else ""
     return "trading is stopped" if stop.state == TradingMode.HALTED else "only changes that lower the risk leave now"
 
 

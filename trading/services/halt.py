@@ -124,15 +124,24 @@ def stand(order: Order, *, closes: bool) -> None:
 def bars(order: Order, *, closes: bool) -> Bar | None:
     """Asked right before the write, with everything read anew: what was decided in the claim may have changed since.
 
-    HALTED keeps back everything but a square-off, REDUCING what opens (`closes` is False), and a live account needs the desk's yes.
+    HALTED keeps back everything but a square-off, REDUCING what opens (`closes` is False), and a live account needs every yes to real money.
     """
     stop = state_of(scopes(order))
     if stop and stop.state == TradingMode.HALTED and order.source != Source.SQUARE_OFF:
         return Bar("STATE_HALTED", f"trading was stopped ({stop.reason or stop.scope}) before it left")
     if stop and not closes and order.source != Source.SQUARE_OFF:
         return Bar("STATE_REDUCING", f"only exits leave since a moment ago ({stop.reason or stop.scope})")
-    if live.is_live(order.account) and (why := live.barred()):
+    return no_real_money(order, closes=closes)
+
+
+def no_real_money(order: Order, *, closes: bool) -> Bar | None:
+    """Why an order of a live account must not be written. What opens something needs the standing word of a person, too."""
+    if not live.is_live(order.account):
+        return None
+    if why := live.barred():
         return Bar("LIVE_NOT_ALLOWED", f"live orders are not allowed: {why}")
+    if not closes and order.source != Source.SQUARE_OFF and not live.armed(order, clock.now()):
+        return Bar("LIVE_NOT_ARMED", "its strategy is not armed for live orders any more")
     return None
 
 
