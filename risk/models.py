@@ -256,6 +256,7 @@ class TradingState(models.Model):
     reason = models.CharField(max_length=200, blank=True)
     actor = models.CharField(max_length=80)
     at = models.DateTimeField(default=clock.now)
+    cancel_open = models.BooleanField(default=False, help_text="While it is stopped, what comes to rest at a broker after all is cancelled, too.")
     history = HistoricalRecords()
 
     class Meta:

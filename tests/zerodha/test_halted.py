@@ -158,3 +158,26 @@ def test_it_keeps_back_an_entry_that_was_claimed_before_and_lets_an_exit_go(road
     leaving = road.alert(order_action="SELL", price=1490)
     road.go(0, 1, 5)
     assert (road.order(leaving).status, road.order(entry).status) == ("COMPLETE", "REJECTED_RISK"), road.story(entry)
+
+
+def test_it_cancels_what_was_on_the_wire_when_the_switch_was_pressed_and_rests_afterwards(road, monkeypatch):
+    record = dispatch._record_ack
+
+    def stopped_meanwhile(*args):
+        monkeypatch.undo()
+        halt.kill("GLOBAL", reason="storm", actor="asha")
+        return record(*args)
+
+    monkeypatch.setattr(dispatch, "_record_ack", stopped_meanwhile)
+    order_id = road.alert()
+    road.go(0, 1, 5)
+    assert road.order(order_id).status == "CANCELLED" and "asha asked to cancel" in road.story(order_id)
+
+
+def test_it_cancels_what_rests_also_when_whoever_pressed_the_switch_died(road, monkeypatch):
+    order_id = road.resting()
+    monkeypatch.setattr(halt, "_cancel_open", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        halt.kill("GLOBAL", reason="storm", actor="asha")
+    road.go(0, 1, 5)
+    assert road.order(order_id).status == "CANCELLED"

@@ -6,7 +6,7 @@ from brokers.errors import Unavailable
 from brokers.models import BrokerAccount
 from risk.models import TradingMode, TradingState
 from trading.domain import orderfsm
-from trading.models import Level, Order, Role, Source
+from trading.models import Level, Order, OrderEvent, Pending, Role, Source
 from trading.selectors import live
 from trading.selectors.snapshot import scopes
 from trading.selectors.stops import Stop, standing, state_of
@@ -34,7 +34,7 @@ def kill(key: str, *, reason: str, actor: str, cancel_open: bool = True) -> dict
     Counts what it put on hold, what it asked to cancel, and orders placed elsewhere (`external`), which go on resting: they are another
     hand's decision, and may guard a position the desk knows nothing of.
     """
-    _set(key, TradingMode.HALTED, reason, actor)
+    _set(key, TradingMode.HALTED, reason, actor, cancel_open=cancel_open)
     sysevents.record("risk", "KILL_ON", f"{actor} stopped trading ({key}): {reason or 'no reason given'}.", level=Level.ERROR)
     disarming.disarm_scope(key, f"{actor} stopped trading ({key})", actor=actor)
     done = {"held": trips.park(key, actor), "cancelled": _cancel_open(key, actor) if cancel_open else 0}
@@ -59,8 +59,8 @@ def release(key: str, *, reason: str, actor: str, code: str = "") -> None:
     sysevents.record("risk", "KILL_OFF", f"{actor} released trading ({key}): {reason}.", level=Level.WARNING)
 
 
-def _set(key: str, state: TradingMode, reason: str, actor: str) -> None:
-    values = {"state": state, "reason": reason[:200], "actor": actor, "at": clock.now()}
+def _set(key: str, state: TradingMode, reason: str, actor: str, *, cancel_open: bool = False) -> None:
+    values = {"state": state, "reason": reason[:200], "actor": actor, "at": clock.now(), "cancel_open": cancel_open}
     TradingState.objects.update_or_create(scope=key, defaults=values)
 
 
@@ -69,9 +69,24 @@ def status() -> list[Stop]:
     return standing()
 
 
+def sweep() -> int:
+    """Cancels what the switch could not: what was on the wire and rests by now, or all of it when whoever pressed it died. Each is asked once."""
+    return sum(_cancel_late(row) for row in TradingState.objects.filter(state=TradingMode.HALTED, cancel_open=True))
+
+
+def _cancel_late(row: TradingState) -> int:
+    asked = OrderEvent.objects.filter(kind="CANCEL_ASKED", at__gte=row.at)
+    late = _open(row.scope).exclude(pending_action=Pending.CANCEL).exclude(pk__in=asked.values("order_id"))
+    return sum(_cancel_one(pk, row.actor) for pk in list(late.values_list("pk", flat=True)))
+
+
 def _cancel_open(key: str, actor: str) -> int:
-    ours = _live(key).exclude(role__in=PROTECTIVE).exclude(source__in=(Source.EXTERNAL, Source.SQUARE_OFF))
-    return sum(_cancel_one(pk, actor) for pk in list(ours.values_list("pk", flat=True)))
+    return sum(_cancel_one(pk, actor) for pk in list(_open(key).values_list("pk", flat=True)))
+
+
+def _open(key: str):
+    """What rests at a broker and a stop takes away: not what guards a position, closes everything, or is another hand's."""
+    return _live(key).exclude(role__in=PROTECTIVE).exclude(source__in=(Source.EXTERNAL, Source.SQUARE_OFF))
 
 
 def cancel_entries(key: str, actor: str) -> int:

@@ -14,7 +14,7 @@ from trading.models import Mode, Order, Source
 from trading.selectors import pricing, queue
 from trading.selectors.snapshot import DEFERRED, defer_limit, scopes
 from trading.selectors.stops import state_of
-from trading.services import advice, brackets, connect, doorbell, health, losswatch, orders, polling, quotes, recover, schedules, squareoff
+from trading.services import advice, brackets, connect, doorbell, halt, health, losswatch, orders, polling, quotes, recover, schedules, squareoff
 from tvapp.lib import clock
 from tvapp.lib.money import plain
 from tvapp.models import DeskSettings, Heartbeat
@@ -32,7 +32,7 @@ WAITS_FOR_PERSON = ("POISON", "RETRY_EXHAUSTED", "FOUND_AT_BROKER")
 
 def sweep() -> str:
     """One pass: lost bells, lost senders, due looks, holds that ended, live books, heartbeats. Returns what it did, for the log."""
-    steps = {"sessions": connect.sweep, "rung": _ring_queued}
+    steps = {"sessions": connect.sweep, "rung": _ring_queued, "stopped": halt.sweep}
     steps |= {"resumed": _resume_held, "stale": _end_old_waiting, "cancels": _ring_cancels, "synced": polling.ring_due, "schedules": _keep_schedules}
     steps |= {"priced": quotes.ring_due}
     steps |= {"exits": brackets.sweep, "losses": losswatch.sweep, "squared off": squareoff.sweep}
