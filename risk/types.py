@@ -191,13 +191,15 @@ class StateFacts:
 class FundsFacts:
     """Money of the account in rupees. `available` is what new orders may use, what is reserved already taken off.
 
-    `margin` is what the broker's own margin call says this whole order needs; None where there was none.
+    `margin` is what the broker's own margin call says this whole order needs; None where there was none. `asked_later`: this is advice, and the
+    broker is asked right before the order leaves.
     """
 
     available: D | None
     margin: D | None = None
     margin_at: datetime | None = None
     as_of: datetime | None = None
+    asked_later: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ CASH_FREEZE = D(100000)  # of shares where the list names none
 FUNDS_FRESH, MARGIN_FRESH = timedelta(seconds=60), timedelta(seconds=30)
 WARN_EXPOSURE_PCT = D(90)
 CENT = D("0.01")
+ASKED_LATER = "the broker is asked right before it leaves what margin it needs"
 
 
 def quantity_lot(case: Case) -> Iterator[Finding]:
@@ -168,7 +169,7 @@ def margin_buffer_pct(case: Case) -> Iterator[Finding]:
         if value is None:
             yield say(rule, Code.MARGIN_INSUFFICIENT, SKIP, scope, "", "", "INR")
         elif unknown:
-            verdict = WARN if lenient(case) or case.exit else REJECT
+            verdict = WARN if lenient(case) or case.exit or unknown == ASKED_LATER else REJECT
             yield say(rule, Code.MARGIN_UNKNOWN, EXEMPT if case.exit and lenient(case) else verdict, scope, "", unknown)
         elif case.exit:
             yield say(rule, Code.MARGIN_INSUFFICIENT, EXEMPT, scope, "", "", "INR")
@@ -197,7 +198,7 @@ def _funds_fault(case: Case) -> str:
     if not snapshot.paper and snapshot.age(funds.as_of) > FUNDS_FRESH:
         return f"the funds of the account were last read more than {FUNDS_FRESH.seconds} s ago"
     if not case.exit and _margin_of(case) is None:
-        return "the broker has not said what margin this order needs"
+        return ASKED_LATER if funds.asked_later else "the broker has not said what margin this order needs"
     return ""
 
 

@@ -34,15 +34,16 @@ class Margin(NamedTuple):
     at: datetime
 
 
-def funds(order: Order, now: datetime, book: Book, said: Margin | None = None) -> FundsFacts | None:
-    """None: nothing is known about the money of the account."""
+def funds(order: Order, now: datetime, book: Book, said: Margin | None = None, *, later: bool = False) -> FundsFacts | None:
+    """None: nothing is known about the money of the account. `later`: its broker is still asked what the order needs."""
     if order.account.broker == BrokerName.PAPER:
         return _on_paper(order, now, book)
     row = BrokerFunds.objects.filter(account_id=order.account_id, segment=_segment(order.exchange)).first()
     if row is None:
         return None
-    available = row.available - _left_since(order, row.at, book)
-    return FundsFacts(available=available, margin=said.money if said else None, margin_at=said.at if said else None, as_of=row.at)
+    available = row.available - _left_since(order, row.at, book) + _bound_by_itself(order, row.at, book)
+    money, at = said or (None, None)
+    return FundsFacts(available=available, margin=money, margin_at=at, as_of=row.at, asked_later=later)
 
 
 # --- paper ------------------------------------------------------------------------------------------------------
@@ -116,6 +117,14 @@ def _left_since(order: Order, read_at: datetime, book: Book) -> Decimal:
     mine = [w for w in found.values() if w.id != order.pk and _segment(w.spot.exchange) == _segment(order.exchange)]
     contracts = _contracts([w.spot for w in mine])
     return sum(((w.filled if w.status in orderfsm.ENDED else w.filled + w.rest) * _of(w, book, contracts) for w in mine), ZERO)
+
+
+def _bound_by_itself(order: Order, read_at: datetime, book: Book) -> Decimal:
+    """What a resting order that is to be changed binds in the broker's figure: shares only, as nobody but the broker knows a contract's margin."""
+    if order.status not in orderfsm.LIVE or order.exchange not in CASH:
+        return ZERO
+    rows = Order.objects.filter(pk=order.pk, sent_at__lt=read_at, reduce_only=False).exclude(decision__order_class="EXIT")
+    return sum((w.rest * _of(w, book, {}) for w in facts.rows(rows)), ZERO)
 
 
 def _segment(exchange: str) -> str:

@@ -3,10 +3,11 @@
 The same builder serves the claim (authority) and the queue page (advice). A datum that cannot be read is None, never a guess.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 
 from django.db.models import Q
 
@@ -42,11 +43,17 @@ def scopes(order: Order) -> list[str]:
     return [*keys, f"STRATEGY:{order.strategy_id}"] if order.strategy_id else keys
 
 
-def question(order: Order, now: datetime, offer: pricing.Offer | None = None, margin: funds.Margin | None = None) -> Question:
-    """The question to the gate for this order at this moment; `offer` is how it will be sent, `margin` what its broker wants for it, where known."""
+def question(
+    order: Order, now: datetime, offer: pricing.Offer | None = None, margin: funds.Margin | None = None, *, later: bool = False,
+) -> Question:  # fmt: skip
+    """The question to the gate for this order at this moment; `offer` is how it will be sent, `margin` what its broker wants for it, where known.
+
+    `later`: it is asked again, with the broker's answer, before the order leaves.
+    """
     desk, rows = DeskSettings.current(), _limit_rows(order)
     offer, limits = offer or pricing.offer(order, now), [_limits(row, order, now, desk) for row in rows]
-    return Question(_intent(order, offer), _snapshot(order, now, offer, limits, margin), limits, _versions(rows))
+    money = partial(funds.funds, said=margin, later=later)
+    return Question(_intent(order, offer), _snapshot(order, now, offer, limits, money), limits, _versions(rows))
 
 
 def _intent(order: Order, offer: pricing.Offer) -> risk.OrderIntent:
@@ -117,12 +124,12 @@ def _versions(rows: Sequence[RiskSettings]) -> str:
 
 
 def _snapshot(
-    order: Order, now: datetime, offer: pricing.Offer, limits: Sequence[risk.Limits], margin: funds.Margin | None
+    order: Order, now: datetime, offer: pricing.Offer, limits: Sequence[risk.Limits], money: Callable[..., risk.FundsFacts | None]
 ) -> risk.Snapshot:
     book, asked = facts.Book(order, now), {name for row in limits for name in row.values}
     return risk.Snapshot(
         now=now, environment=order.account.environment, instrument=_instrument(order, now), position=closable.position(order, now, book),
-        orders=closable.orders(order, now, book), funds=funds.funds(order, now, book, margin), quote=_quote(order, now, book),
+        orders=closable.orders(order, now, book), funds=money(order, now, book), quote=_quote(order, now, book),
         counters=facts.counters(order, now, offer.price, asked, book), states=_states(order, now), sessions=sessions.facts(order.exchange, now),
     )  # fmt: skip
 

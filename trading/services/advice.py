@@ -13,9 +13,12 @@ from trading.selectors.pricing import Offer
 from tvapp.lib import clock
 
 
-def advise(order: Order, now: datetime | None = None) -> Decision:
-    """What the gate would say now, every rule evaluated, as an unsaved row. Writes nothing."""
-    asked = snapshot.question(order, now or clock.now())
+def advise(order: Order, now: datetime | None = None, *, later: bool = True) -> Decision:
+    """What the gate would say now, every rule evaluated, as an unsaved row. Writes nothing.
+
+    `later`: a claim asks once more before anything leaves, and its broker what margin it needs.
+    """
+    asked = snapshot.question(order, now or clock.now(), later=later)
     return _row(order, asked, engine.evaluate(asked.intent, asked.snapshot, asked.limits, advisory=True))
 
 

@@ -79,14 +79,17 @@ def _check_count(order: Order) -> None:
 
 
 def _ask_gate(order: Order, wanted: Mapping[str, Decimal]) -> None:
-    """The whole new order less what is filled, as if a person sent it now. The decision that lets it go is kept."""
+    """The whole new order less what is filled, as if a person sent it now. The decision that lets it go is kept.
+
+    The broker holds the margin of what rests already; of a contract it is not known what more of it would need.
+    """
     asked = copy(order)
     for name, value in wanted.items():
         setattr(asked, name, value)
     asked.order_type, asked.max_slippage_pct = sent_type(order), None
     asked.quantity = (asked.quantity or Decimal(0)) - order.filled_quantity
     asked.mode, asked.received_at, asked.fired_at = Mode.MANUAL, clock.now(), None
-    decision = advise(asked)
+    decision = advise(asked, later=wanted.get("quantity", order.quantity) <= order.quantity)
     if decision.verdict != Verdict.ALLOW:
         raise AppError("RISK_ADVISORY_REJECT", decision.sentence, status=422, extra={"code": decision.code, "findings": decision.findings})
     decision.save(force_insert=True)

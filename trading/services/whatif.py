@@ -37,7 +37,7 @@ def one(
         trigger_price=trigger_price, ref_price=ref_price, product=product, reduce_only=reduce_only, mode=mode, received_at=now,
         simulated=account.environment != "LIVE", max_slippage_pct=strategy.max_slippage_pct if strategy else None,
     )  # fmt: skip
-    asked = snapshot.question(order, now)
+    asked = snapshot.question(order, now, later=True)
     return engine.evaluate(asked.intent, asked.snapshot, replay.override(asked.limits, checked({} if limits is None else limits)), advisory=True)
 
 

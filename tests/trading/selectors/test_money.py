@@ -5,6 +5,8 @@ from decimal import Decimal as D
 
 import pytest
 
+from risk import engine
+from risk.models import RiskSettings
 from tests.factories import (
     BrokerAccountFactory,
     BrokerFundsFactory,
@@ -18,7 +20,7 @@ from tests.factories import (
     StrategyFactory,
     SyncStateFactory,
 )
-from trading.selectors import closable, funds
+from trading.selectors import closable, funds, snapshot
 from trading.selectors.facts import Book
 from tvapp.lib import clock
 
@@ -119,3 +121,26 @@ def test_it_takes_what_left_since_off_a_brokers_figure(remote):
     OrderFactory(status="UNKNOWN", sent_at=READ - timedelta(seconds=9), **mine)
     assert available(asked(remote)) == 50_000 - 10_000 - 2_000 - 10_000
     assert funds.funds(asked(remote, exchange="MCX"), NOW, Book(asked(remote), NOW)) is None  # another segment, never read
+
+
+def test_it_counts_what_a_changed_order_binds_itself_once(remote):
+    BrokerFundsFactory(account=remote.account, available=D(2_000), at=READ)
+    mine = {"strategy": remote, "simulated": False, "product": "CNC", "price": D(1000), "requested_quantity": D(10), "filled_quantity": D(4)}
+    assert available(OrderFactory(status="OPEN", sent_at=READ - timedelta(seconds=1), **mine)) == 2_000 + 6_000
+    assert available(OrderFactory(status="OPEN", sent_at=NOW, **mine)) == 2_000  # the figure does not have it
+
+
+def test_it_leaves_the_brokers_margin_to_the_claim(remote):
+    """A person cannot be told what only the broker knows: the claim asks it, and stops without an answer."""
+    RiskSettings.objects.filter(scope="GLOBAL").update(margin_buffer_pct=D(5))
+    BrokerFundsFactory(account=remote.account, available=D(50_000), at=NOW)
+    row = InstrumentFactory(exchange="NFO", tradingsymbol="NIFTYFUT", kind="FUT", lot=D(75))
+    order = asked(remote, instrument=row, side="BUY", product="NRML", price=D(200), requested_quantity=D(75))
+
+    def says(**given):
+        put = snapshot.question(order, NOW, **given)
+        found = engine.evaluate(put.intent, put.snapshot, put.limits, advisory=True).findings
+        return [(f.verdict, f.code) for f in found if f.rule == "margin_buffer_pct"]
+
+    assert (says(later=True), says()) == ([("WARN", "MARGIN_UNKNOWN")], [("REJECT", "MARGIN_UNKNOWN")])
+    assert says(margin=funds.Margin(D(47_501), NOW), later=True) == [("REJECT", "MARGIN_INSUFFICIENT")]
