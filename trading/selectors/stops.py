@@ -6,7 +6,9 @@ from datetime import datetime
 
 from django.db.models import F, Q, Value
 
+from brokers.models import BrokerAccount
 from risk.models import TradingMode, TradingState, Trip
+from trading.models import Strategy
 from tvapp.lib import clock
 
 _SEVERITY = {TradingMode.ACTIVE: 0, TradingMode.REDUCING: 1, TradingMode.HALTED: 2}
@@ -48,3 +50,13 @@ def standing(keys: Sequence[str] | None = None) -> list[Stop]:
     said = (rows if keys is None else rows.filter(scope__in=keys)).values_list("scope", "state", "reason", Value(""), "actor", "at")
     tripped = open_trips(keys).values_list("scope", "effect", "reason", "code", Value("the desk"), "at", F("until"))
     return sorted((Stop(*row) for row in [*said, *tripped]), key=lambda r: (-_SEVERITY[TradingMode(r.state)], r.scope, r.code))
+
+
+def names(stops: Sequence[Stop]) -> dict[str, str]:
+    """What a person calls each stopped scope, by its key; a key whose row is gone stays as it is."""
+    found = {stop.scope: stop.scope for stop in stops} | {"GLOBAL": "The whole desk"}
+    for word, kind, rows in (("Account", "ACCOUNT", BrokerAccount.objects), ("Strategy", "STRATEGY", Strategy.objects)):
+        ids = [key.partition(":")[2] for key in found if key.startswith(f"{kind}:")]
+        if ids:
+            found |= {f"{kind}:{pk}": f"{word} {name}" for pk, name in rows.filter(pk__in=ids).values_list("pk", "name")}
+    return found

@@ -45,6 +45,7 @@ STATE_LOOK: dict[State, tuple[str, str]] = {
     State.FAILED: ("chip-reject", "x"),
 }
 _WHY = {State.NEEDS_REVIEW: "Why it needs review", State.UNKNOWN: "Why its outcome is unknown", State.FAILED: "Why it was not accepted"}
+_SAID = (("(GLOBAL)", "(desk-wide)"), ("trading is HALTED", "trading is stopped"), ("trading is REDUCING", "trading is limited"))
 _SCOPE = re.compile(r"(^|[.:] )?\b(ACCOUNT|STRATEGY)[ :](?=\S)")
 DIALECT_WORDS = {"sigma_flat": "Standard JSON", "sigma_v6": "SigmaTrader JSON", "algodatta": "AlgoDatta JSON"}
 TYPE_WORDS = {"MARKET": "Market", "LIMIT": "limit", "SL": "stop-limit", "SL_M": "stop-market"}
@@ -309,7 +310,17 @@ def why_word(status: str) -> str:
 @register.filter
 def worded(text: object) -> str:
     """A sentence of the risk check for a page: `(GLOBAL)` is the whole desk there, `ACCOUNT zerodha` an account. The record keeps its own words."""
-    return _SCOPE.sub(_scope_word, str(text or "").replace("(GLOBAL)", "(desk-wide)"))
+    said = str(text or "")
+    for record, page in _SAID:
+        said = said.replace(record, page)
+    return _SCOPE.sub(_scope_word, said)
+
+
+@register.filter
+def as_reason(text: object) -> str:
+    """Why something is stopped, as a sentence; a setting's name keeps its small letters. Empty stays empty."""
+    said = worded(text).rstrip(".")
+    return f"{said if '_' in said.partition(' ')[0] else said[:1].upper() + said[1:]}." if said else ""
 
 
 def _scope_word(found: re.Match[str]) -> str:

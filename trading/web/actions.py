@@ -18,9 +18,10 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from risk.models import TradingMode
 from trading.domain.orderfsm import State
 from trading.models import Order, Strategy
-from trading.selectors import gtts, live, queue
+from trading.selectors import gtts, live, queue, stops
 from trading.selectors.orders import slices, with_story
 from trading.services import arming, gtt, halt, orders, refusals, slicing
 from trading.services import modify as modifying
@@ -320,9 +321,24 @@ def kill(request: HttpRequest) -> HttpResponse:
 
 
 def _kill_page(request: HttpRequest, *, form: KillForm | None = None, release_form: ReleaseForm | None = None, status: int = 200) -> HttpResponse:
-    context = {"form": form or KillForm(initial={"cancel_open": True}), "release_form": release_form or ReleaseForm(), "states": halt.status()}
+    found = halt.status()
+    asked = (release_form["scope"].value() or "GLOBAL", release_form["code"].value() or "") if release_form else None
+    said, general = stops.names(found), ("GLOBAL", "")
+    rows = [
+        {"stop": stop, "name": said[stop.scope], "form": _release_of(stop, number, release_form if asked == (stop.scope, stop.code) else None)}
+        for number, stop in enumerate(found)
+    ]
+    context = {"form": form or KillForm(initial={"cancel_open": True}), "release_form": (asked == general and release_form) or ReleaseForm()}
+    context |= {"rows": [row for row in rows if (row["stop"].scope, row["stop"].code) != general or row["stop"].state != TradingMode.HALTED]}
     context |= {"may_go_live": settings.ALLOW_LIVE, "paper_only": live.barred() == live.PAPER_ONLY}
     return render(request, "trading/kill.html", context, status=status)
+
+
+def _release_of(stop: stops.Stop, number: int, typed: ReleaseForm | None) -> ReleaseForm:
+    """The form that releases one stop: what was typed when it was that one's, else an empty one."""
+    form = typed or ReleaseForm(initial={"scope": stop.scope, "code": stop.code})
+    form.auto_id = f"id_{number}_%s"
+    return form
 
 
 @require_POST
@@ -359,5 +375,6 @@ def release(request: HttpRequest) -> HttpResponse:
         form.add_error("password", refused.message)
         return _kill_page(request, release_form=form, status=refused.status)
     halt.release(said["scope"], reason=said["reason"], actor=actor_of(request), code=said["code"])
-    messages.success(request, "Trading goes on. Orders on hold do not leave by themselves: they wait for you, or end as too old.")
+    goes_on = "Trading goes on" if said["scope"] == "GLOBAL" and not said["code"] else "Released"
+    messages.success(request, f"{goes_on}. Orders on hold do not leave by themselves: they wait for you, or end as too old.")
     return redirect("desk:dashboard")

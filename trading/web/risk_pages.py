@@ -7,6 +7,7 @@ from django.views.decorators.http import require_safe
 from risk.codes import Code, Group
 from trading.selectors import rms
 from trading.web.views import is_fragment
+from tvapp.owned import may_see_all
 from tvapp.people.roles import may_trade
 
 GROUPS = {
@@ -22,7 +23,7 @@ def risk_page(request: HttpRequest) -> HttpResponse:
     context = {
         "status": found, "calendar": rms.calendar_end(found.at), "codes": [(Code(code) if code in Code.__members__ else None, verdict, code, count)
                                                                             for verdict, code, count in found.codes],
-        "may_act": may_trade(request.user),
+        "may_act": may_trade(request.user), "may_release": may_see_all(request.user),
     }  # fmt: skip
     return render(request, "trading/risk_live.html" if is_fragment(request) else "trading/risk.html", context)
 

@@ -264,6 +264,18 @@ def test_it_shows_every_automatic_stop_with_its_reason_and_releases_it_alone(me)
     assert [stop.code for stop in halt.status()] == ["LOSS_DAILY"]
 
 
+def test_it_keeps_what_was_typed_for_one_stop_and_says_at_that_one_what_was_wrong(me):
+    roles.assign(me.user, roles.ADMIN)
+    trips.trip(f"STRATEGY:{me.strategy.pk}", "RATE_MINUTE", "max_orders_per_minute=30 (GLOBAL), 31 orders")
+    trips.trip("GLOBAL", "LOSS_DAILY", "lost enough")
+    asked = {"scope": f"STRATEGY:{me.strategy.pk}", "code": "RATE_MINUTE", "reason": "loop mended", "password": "wrong"}
+    refused = me.client.post("/release", asked)
+    own = text(refused).partition("Strategy Breakout: exits only")[2].partition("</form>")[0]
+    assert refused.status_code == 403 and "max_orders_per_minute=30 (desk-wide), 31 orders." in own
+    assert 'value="loop mended"' in own and "field-err" in own and text(refused).count("field-err") == 1
+    assert "The whole desk: exits only" in text(refused) and ">GLOBAL<" not in text(refused)
+
+
 def test_it_goes_on_paper_only_with_one_click_and_back_with_the_password(me, settings):
     settings.ALLOW_LIVE = True
     me.client.post("/paper-only", {"on": "1"})

@@ -134,9 +134,15 @@ def test_it_says_that_there_was_never_a_price():
     ("STRATEGY:Breakout is switched off", "Strategy Breakout is switched off"), ("Cut from 67 to 50: max_quantity_per_order=50 (GLOBAL)",
      "Cut from 67 to 50: max_quantity_per_order=50 (desk-wide)"), ("it is over the limit (ACCOUNT zerodha)", "it is over the limit (account zerodha)"),
     ("ACCOUNTS and STRATEGYX", "ACCOUNTS and STRATEGYX"), (None, ""),
+    ("Rejected: trading is REDUCING, lost enough (GLOBAL), only exits pass", "Rejected: trading is limited, lost enough (desk-wide), only exits pass"),
 ])  # fmt: skip
 def test_it_writes_the_scopes_of_the_gate_as_words(said, shown):
     assert desk.worded(said) == shown
+
+
+@pytest.mark.parametrize(("said", "shown"), [("too fast", "Too fast."), ("max_order_value=5 (GLOBAL).", "max_order_value=5 (desk-wide)."), ("", "")])
+def test_it_writes_why_something_is_stopped_as_a_sentence(said, shown):
+    assert desk.as_reason(said) == shown
 
 
 @pytest.mark.parametrize(("status", "said"), [("NEEDS_REVIEW", "Why it needs review"), ("UNKNOWN", "Why its outcome is unknown"), ("HELD", "Why it is on hold")])
