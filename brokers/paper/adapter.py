@@ -139,7 +139,7 @@ class PaperAdapter(Adapter):
 
     def list_fills(self, key: OrderKey | None = None) -> tuple[Fill, ...]:
         trades = PaperTrade.objects.filter(account=self.account).order_by("pk")
-        trades = trades.filter(order=self._row(key)) if key else trades.filter(at__gte=_today())
+        trades = trades.filter(order_id=self._known(key)) if key else trades.filter(at__gte=_today())
         return tuple(_fill(trade) for trade in trades)
 
     def positions(self) -> tuple[Position, ...]:
@@ -170,8 +170,14 @@ class PaperAdapter(Adapter):
         orders = self._orders().select_for_update(of=("self",)) if lock else self._orders()
         row = orders.filter(**_where(key)).first()
         if row is None:
-            raise Rejected(RejectCode.ORDER_NOT_FOUND, f"There is no order {key.broker_order_id or key.ref} in this account")
+            raise _not_found(key)
         return row
+
+    def _known(self, key: OrderKey) -> int:
+        found = PaperOrder.objects.filter(account=self.account, **_where(key)).values_list("pk", flat=True)
+        if not found:
+            raise _not_found(key)
+        return found[0]
 
     def _live(self, key: OrderKey) -> PaperOrder:
         row = self._row(key, lock=True)
@@ -423,6 +429,10 @@ def _where(key: OrderKey) -> dict[str, object]:
         return {"ref": key.ref}
     ours = OUR_ID.fullmatch(key.broker_order_id)
     return {"pk": int(ours[1]) if ours else None}
+
+
+def _not_found(key: OrderKey) -> Rejected:
+    return Rejected(RejectCode.ORDER_NOT_FOUND, f"There is no order {key.broker_order_id or key.ref} in this account")
 
 
 def _fill(trade: PaperTrade) -> Fill:

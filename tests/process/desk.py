@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -47,6 +48,7 @@ class RunningDesk:
         self.home, self.port = tempfile.mkdtemp(prefix="tvapp-process-"), free_port()
         self.process: subprocess.Popen | None = None
         self.token = ""
+        self.filled: set[int] = set()
 
     def environment(self) -> dict[str, str]:
         """Of this desk's processes, and of commands that are run beside it."""
@@ -101,14 +103,18 @@ class RunningDesk:
             time.sleep(0.2)
 
     def orders(self, **query) -> list[dict]:
-        found, path = [], "/api/orders?limit=200&" + "&".join(f"{k}={v}" for k, v in query.items())
+        return [order for page in self.pages(limit=200, **query) for order in page]
+
+    def pages(self, **query) -> Iterator[list[dict]]:
+        """Pages of the list, the newest orders first; none when there is no order."""
+        path = "/api/orders?" + "&".join(f"{k}={v}" for k, v in query.items())
         while path:
             status, body = self.call("GET", path)
             assert status == 200, body
-            found += body["results"]
+            if body["results"]:
+                yield body["results"]
             following = urlsplit(body["next"]) if body["next"] else None
             path = f"{following.path}?{following.query}" if following else None
-        return found
 
     def wait(self, true, seconds: float, what: str) -> None:
         end = time.monotonic() + seconds
@@ -123,7 +129,18 @@ class RunningDesk:
             time.sleep(0.05)
 
     def wait_filled(self, ids: set[int], seconds: float) -> None:
-        self.wait(lambda: ids <= {o["id"] for o in self.orders(status="COMPLETE")}, seconds, f"{len(ids)} orders are filled")
+        """Reads the newest filled orders until all of them were seen, each one once: asking must not be the load."""
+
+        def all_filled() -> bool:
+            missing = ids - self.filled
+            for page in self.pages(status="COMPLETE", limit=50) if missing else ():
+                self.filled |= {order["id"] for order in page}
+                missing -= self.filled
+                if not missing or page[-1]["id"] < min(missing):
+                    break
+            return not missing
+
+        self.wait(all_filled, seconds, f"{len(ids)} orders are filled")
 
     def tail(self) -> str:
         return (Path(self.home) / "run.log").read_bytes()[-2000:].decode("utf-8", "replace")

@@ -62,7 +62,8 @@ def after(order: Order, *, filled: bool) -> None:
 
 def _follow_fill(order: Order) -> None:
     with transaction.atomic():
-        follow(order.pk)
+        if _asked(order):
+            follow(order.pk)
         if order.strategy_id is None:  # traded outside: it may have closed what strategies hold
             settle_all_of(order.account_id, order.exchange, order.tradingsymbol, order.product)
         else:
@@ -165,7 +166,7 @@ def _at(child: Order) -> str:
 
 def settle(order: Order) -> None:
     """Cancels and cuts the exits of the order's book, so that together they close no more than it holds. Safe to repeat."""
-    for side in ("BUY", "SELL"):
+    for side in set(read.exits_of(order).values_list("side", flat=True)):  # most fills have no exit near them
         _fit(read.pairs_of(order, side), read.held(order, side), _why)
 
 

@@ -21,7 +21,7 @@ def add(position: Position, before: ledger.Book, entry: Fill | Correction, charg
     day = entry.trading_day if isinstance(entry, Fill) else clock.trading_day(entry.at)
     later = list(PositionDay.objects.filter(position=position, day__gte=day).order_by("day"))
     row = later.pop(0) if later and later[0].day == day else _begin(position, before, day, later)
-    after = ledger.apply_fill(_book(row), entry.side, entry.quantity, entry.price, position.instrument.multiplier)
+    after = ledger.apply_fill(_book(row), entry.side, entry.quantity, entry.price, entry.instrument.multiplier)
     _keep(row, after, row.charges + charges)
     for following in later:
         after = _again(following, after)

@@ -95,7 +95,7 @@ def _glance(order: Order) -> str:
 
 
 def _read(order_id: int) -> Order | None:
-    return Order.objects.select_related("account", "strategy", "instrument", "instrument__quote", "owner").filter(pk=order_id).first()
+    return Order.objects.select_related("account", "strategy", "instrument", "instrument__quote").filter(pk=order_id).first()
 
 
 def _work_queued(order: Order) -> str:
@@ -338,7 +338,7 @@ def _record_ack(order: Order, attempt: OrderAttempt, ack: PlaceAck, adapter: Ada
         text = f"{broker} took it as {key.broker_order_id}{', for the next session' if order.variety == afterhours.AMO else ''}."
         orders.move(order, State.SENT, text=text, actor=broker, broker_order_id=key.broker_order_id, variety=key.variety or order.variety)
         if report:
-            sync.apply_report(order.pk, report, fills, actor=broker)
+            sync.apply_in_book(order.pk, report, fills, actor=broker)
     crash.point("dispatch.recorded")
 
 

@@ -63,34 +63,39 @@ def fits(order: Order, report: OrderReport) -> bool:
 def apply_report(order_id: int, report: OrderReport, fills: Iterable[BrokerFill], *, actor: str = "sync") -> bool:
     """Brings one order up to what the broker reported. Returns whether anything changed; safe to repeat and to reorder."""
     with ledgers.book_of(Order.objects.values_list("account_id", flat=True).get(pk=order_id)):
-        order = Order.objects.select_for_update(of=("self",), no_key=True).select_related("account", "instrument").get(pk=order_id)
-        there = changes(order, report)
-        said = _say_changes(order, there)
-        for name, value in there.items():  # the target is judged by the order as it is at the broker
-            setattr(order, name, value)
-        new = [f for f in fills if _store_fill(order, f)]
-        if new:
-            tripwires.crossed(order, sum((f.quantity for f in new), Decimal(0)))
-        crash.point("sync.fills_stored")
-        filled, average = _totals(order)
-        facts = {"filled_quantity": filled, "average_price": average, **_facts(order, report), **there}
-        target = _target(order, report, filled)
-        if target is not None:
-            text = said + _sentence(order, target, filled, average, report)
-            changed = orders.move(order, target, text=text, actor=actor, code=_code(target), data=_data(new), **facts)
-            if changed and target == State.REJECTED:
-                refusals.afterwards(order, report.code, report.message)
-            brackets.after(order, filled=bool(new))
-            return changed
-        if new:
-            text = f"{said}Filled {plain(filled)} of {plain(order.quantity)} so far, average {rupees(average)}."
-            changed = orders.note(order, "FILL", text, actor=actor, data=_data(new), **facts)
-            brackets.after(order, filled=True)
-            return changed
-        if said:
-            return orders.note(order, "CHANGED", said.strip(), actor=actor, **facts)
-        _remember(order, report)
-        return False
+        return apply_in_book(order_id, report, fills, actor=actor)
+
+
+def apply_in_book(order_id: int, report: OrderReport, fills: Iterable[BrokerFill], *, actor: str) -> bool:
+    """The same inside a transaction that began with `ledgers.book_of`."""
+    order = Order.objects.select_for_update(of=("self",), no_key=True).select_related("account", "instrument").get(pk=order_id)
+    there = changes(order, report)
+    said = _say_changes(order, there)
+    for name, value in there.items():  # the target is judged by the order as it is at the broker
+        setattr(order, name, value)
+    new = [f for f in fills if _store_fill(order, f)]
+    if new:
+        tripwires.crossed(order, sum((f.quantity for f in new), Decimal(0)))
+    crash.point("sync.fills_stored")
+    filled, average = _totals(order)
+    facts = {"filled_quantity": filled, "average_price": average, **_facts(order, report), **there}
+    target = _target(order, report, filled)
+    if target is not None:
+        text = said + _sentence(order, target, filled, average, report)
+        changed = orders.move(order, target, text=text, actor=actor, code=_code(target), data=_data(new), **facts)
+        if changed and target == State.REJECTED:
+            refusals.afterwards(order, report.code, report.message)
+        brackets.after(order, filled=bool(new))
+        return changed
+    if new:
+        text = f"{said}Filled {plain(filled)} of {plain(order.quantity)} so far, average {rupees(average)}."
+        changed = orders.note(order, "FILL", text, actor=actor, data=_data(new), **facts)
+        brackets.after(order, filled=True)
+        return changed
+    if said:
+        return orders.note(order, "CHANGED", said.strip(), actor=actor, **facts)
+    _remember(order, report)
+    return False
 
 
 def _facts(order: Order, report: OrderReport) -> dict[str, object]:

@@ -93,8 +93,7 @@ def crossed(order: Order, new: Decimal) -> None:
 
     Judged by what its strategy holds together with what was traded outside the desk; other strategies' positions are theirs.
     """
-    closes = order.reduce_only or (order.decision is not None and order.decision.order_class == "EXIT")
-    if not closes or order.product == Product.CNC:  # shares are sold from what is held, which is no position
+    if order.product == Product.CNC or not _only_closes(order):  # shares are sold from what is held, which is no position
         return
     sign = 1 if order.side == "BUY" else -1
     rows = Position.objects.filter(account_id=order.account_id, instrument_id=order.instrument_id, product=order.product)
@@ -107,6 +106,10 @@ def crossed(order: Order, new: Decimal) -> None:
         trips.trip(f"ACCOUNT:{order.account_id}", "CROSSED_ZERO", text, order=order)
     else:
         _halt(order, "CROSSED_ZERO", text)
+
+
+def _only_closes(order: Order) -> bool:
+    return order.reduce_only or Decision.objects.filter(pk=order.decision_id, order_class="EXIT").exists()
 
 
 def _both_filled(order: Order) -> bool:
