@@ -3,12 +3,15 @@
 from decimal import Decimal as D
 
 import pytest
+from django.template.loader import render_to_string
 from rest_framework.test import APIClient
 
 from risk.codes import Code
 from risk.models import RiskSettings, Trip
 from tests.trading.desk import make_desk
 from trading.selectors import rms
+from trading.selectors.results import Result
+from tvapp.lib import clock
 
 
 def scope(user, key: str) -> rms.ScopeStatus:
@@ -23,7 +26,7 @@ def test_it_shows_used_reserved_and_room_of_every_limit_that_counts(desk):
     desk.filled("auto")
     exposure = gauge(desk.owner, "GLOBAL", "max_gross_exposure")
     assert (exposure.used, exposure.reserved, exposure.limit) == (D(15000), D(0), D(1000000))
-    assert (exposure.room, exposure.pct, exposure.tone) == (D(985000), D(2), "ok")
+    assert (exposure.room, exposure.pct, exposure.tone) == (D(985000), D(1), "ok")
     assert gauge(desk.owner, "GLOBAL", "max_symbol_exposure").note == "NSE:INFY"
     assert [gauge(desk.owner, "GLOBAL", f"max_{name}").used for name in ("open_positions", "orders_per_day", "orders_per_minute")] == [1, 1, 1]
     assert {g.parameter for g in scope(desk.owner, "GLOBAL").gauges} <= set(RiskSettings.PARAMETERS)
@@ -36,6 +39,18 @@ def test_it_colours_a_limit_by_how_full_it_is(desk, limit, pct, tone):
     RiskSettings.objects.filter(scope="GLOBAL").update(max_open_positions=limit)
     found = gauge(desk.owner, "GLOBAL", "max_open_positions")
     assert (found.pct, found.tone) == (pct, tone)
+
+
+@pytest.mark.parametrize(("used", "reserved", "pct", "tone", "said"), [
+    ("49657", "0", 99, "near", "99 % used; only ₹343 left"), ("20000", "15000", 70, "ok", "70 % used, ₹15,000 of it by resting orders; ₹15,000 left"),
+    ("39999", "0", 79, "ok", "79 % used; ₹10,001 left"), ("50000", "0", 100, "full", "100 % used; nothing left"), (None, "0", None, "unknown", "not known"),
+])  # fmt: skip
+def test_it_says_how_full_a_limit_is_and_what_is_left(used, reserved, pct, tone, said, rf):
+    one = rms.Gauge("max_symbol_exposure", "Exposure, largest symbol", "INR", D(50000), D(used) if used else None, D(reserved))
+    assert (one.pct, one.tone) == (pct, tone)
+    scope = rms.ScopeStatus("GLOBAL", "GLOBAL", "The whole desk", False, [one], Result())
+    page = render_to_string("trading/risk_live.html", {"status": rms.Status(clock.now(), [scope], [], [], []), "codes": []}, rf.get("/risk"))
+    assert said in page and ("₹35,000 <small>of ₹50,000" in page) == (reserved == "15000")
 
 
 def test_it_shows_what_stops_a_scope_and_its_trips(desk):
@@ -64,7 +79,7 @@ def test_the_api_says_the_same(desk):
     data = api.get("/api/risk/status").json()
     found = next(s for s in data["scopes"] if s["scope"] == "GLOBAL")
     limits = {g["parameter"]: g for g in found["limits"]}
-    assert (found["state"], limits["max_gross_exposure"]["used"], limits["max_gross_exposure"]["pct"]) == ("ACTIVE", "15000", "2")
+    assert (found["state"], limits["max_gross_exposure"]["used"], limits["max_gross_exposure"]["pct"]) == ("ACTIVE", "15000", "1")
     assert data["decisions"][0]["verdict"] == "ALLOW" and data["data"]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_FLOOR, Decimal
 
 from django.db.models import Count, Max, Q
 
@@ -35,16 +35,20 @@ class Gauge:
     note: str = ""
 
     @property
+    def taken(self) -> Decimal | None:
+        """Used and reserved together: what the percentage is of."""
+        return None if self.used is None else self.used + self.reserved
+
+    @property
     def room(self) -> Decimal | None:
-        return None if self.used is None else max(self.limit - self.used - self.reserved, ZERO)
+        return None if self.taken is None else max(self.limit - self.taken, ZERO)
 
     @property
     def pct(self) -> Decimal | None:
-        """Of the limit, in whole percent, rounded up; a limit of 0 is always full."""
-        if self.used is None:
+        """Of the limit, in whole percent, rounded down: 100 only when nothing is left. A limit of 0 is always full."""
+        if self.taken is None:
             return None
-        taken = self.used + self.reserved
-        return (taken / self.limit * HUNDRED).quantize(Decimal(1), ROUND_CEILING) if self.limit else HUNDRED
+        return (self.taken / self.limit * HUNDRED).quantize(Decimal(1), ROUND_FLOOR) if self.limit else HUNDRED
 
     @property
     def tone(self) -> str:

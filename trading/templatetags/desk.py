@@ -147,6 +147,15 @@ def qty(value: object) -> str:
 
 
 @register.filter
+def amount(value: object, unit: str) -> str:
+    """A figure of a limit: rupees without paise, percent with two places at most, else a count."""
+    number = _decimal(value)
+    if unit == "INR" or number is None:
+        return money(number, 0)
+    return f"{plain(round(number, 2))} %" if unit == "pct" else qty(number)
+
+
+@register.filter
 def exact(value: object) -> str:
     """The value as a program writes it, for form fields: 1418.6."""
     number = _decimal(value)
