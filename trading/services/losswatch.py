@@ -7,7 +7,7 @@ judged apart. A loss on paper under the desk-wide limit stops paper's accounts, 
 
 import logging
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -91,13 +91,18 @@ def _judge(book: Results, scope: Watched) -> int:
     result, limit = book.of(scope.key, trades=False, equity=False), scope.row.max_daily_loss
     loss, stopped = -result.day_pnl, 0
     if loss > 0 and loss >= limit:
-        stopped = sum(_trip(scope, key, loss, book.now) for key in _stopped(scope.key, book.simulated))
+        stopped = sum(_trip(scope, key, loss, book) for key in _stopped(scope.key, book.simulated))
     elif loss > 0 and loss * HUNDRED >= limit * (WARN_PCT if scope.row.warn_loss_pct is None else scope.row.warn_loss_pct):
         _warn(scope, loss, book)
     for trip in open_trips(_stopped(scope.key, book.simulated)).filter(code=CODE):
-        if trip.scope == scope.key or trip.data.get("limits") == scope.row.pk:
+        if _concerns(trip, scope, book.simulated) or (loss > 0 and loss >= limit):
             _act(scope, trip, result, book.simulated)
     return stopped
+
+
+def _concerns(trip: Trip, scope: Watched, simulated: bool) -> bool:
+    """Whether this limit and this book made the trip: what paper lost under the desk's limit closes nothing of a live account made since."""
+    return (trip.scope == scope.key or trip.data.get("limits") == scope.row.pk) and trip.data.get("simulated", simulated) == simulated
 
 
 def _stopped(key: str, simulated: bool) -> list[str]:
@@ -107,10 +112,10 @@ def _stopped(key: str, simulated: bool) -> list[str]:
     return [f"ACCOUNT:{pk}" for pk in mine(BrokerAccount.objects.order_by("id"), simulated, "environment").values_list("pk", flat=True)]
 
 
-def _trip(scope: Watched, key: str, loss: Decimal, now: datetime) -> bool:
+def _trip(scope: Watched, key: str, loss: Decimal, book: Results) -> bool:
     text = f"a loss of {_money(loss)} today reached the limit of {_money(scope.row.max_daily_loss)} (max_daily_loss of {scope.name})"
-    data = {"loss": str(loss), "limit": str(scope.row.max_daily_loss), "limits": scope.row.pk}
-    return trips.trip(key, CODE, text, until=clock.day_start(clock.trading_day(now) + timedelta(days=1)), data=data)
+    data = {"loss": str(loss), "limit": str(scope.row.max_daily_loss), "limits": scope.row.pk, "simulated": book.simulated}
+    return trips.trip(key, CODE, text, until=clock.day_start(book.today + timedelta(days=1)), data=data)
 
 
 def _warn(scope: Watched, loss: Decimal, book: Results) -> None:

@@ -1,9 +1,11 @@
 """The sweeper: once a second it rings again for every row that is due, so that a lost bell loses nothing."""
 
 import logging
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
 
+from django.db import InterfaceError, OperationalError
 from django.db.models import F
 
 from risk.codes import Code
@@ -36,9 +38,27 @@ def sweep() -> str:
     steps |= {"resumed": _resume_held, "stale": _end_old_waiting, "cancels": _ring_cancels, "synced": polling.ring_due, "schedules": _keep_schedules}
     steps |= {"priced": quotes.ring_due}
     steps |= {"exits": brackets.sweep, "losses": losswatch.sweep, "squared off": squareoff.sweep}
-    done = {name: step() for name, step in steps.items()} | recover.recover_all()
+    done, faults = _each(steps)
+    done |= recover.recover_all()
+    if faults:
+        raise faults[0]
     _beat()
     return " ".join(f"{name}={count}" for name, count in done.items() if count) or "quiet"
+
+
+def _each(steps: Mapping[str, Callable[[], int]]) -> tuple[dict[str, int], list[Exception]]:
+    """Runs every step, whatever becomes of another one: the day's loss is watched and what the clock closes is closed. With what went wrong."""
+    done: dict[str, int] = {}
+    faults: list[Exception] = []
+    for name, step in steps.items():
+        try:
+            done[name] = step()
+        except (OperationalError, InterfaceError):  # the database is busy or gone, and would be for the others
+            raise
+        except Exception as fault:
+            logger.exception("the sweep's step %r failed; the others go on", name)
+            faults.append(fault)
+    return done, faults
 
 
 def _ring_queued() -> int:

@@ -37,7 +37,7 @@ def _limit_passed(order: Order, decision: Decision, code: str, label: str) -> No
         key = f"ACCOUNT:{order.account_id}"
     until = next_day(clock.now()) if GATE[code] else None
     said = decision.sentence.removeprefix("Rejected: ")
-    trips.trip(key, code, said, until=until, order=order, data={"decision": decision.pk})
+    trips.trip(key, code, said, until=until, order=order, data={"decision": decision.pk, "simulated": order.simulated})
 
 
 def next_day(now: datetime) -> datetime:

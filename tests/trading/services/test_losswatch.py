@@ -9,7 +9,7 @@ import time_machine
 from brokers.models import BrokerAccount, ChargeSchedule
 from risk.models import RiskSettings, Trip
 from tests.trading.money import at, day_of, order, price, trade
-from trading.models import EquityPeak, Order, Position, SquareOff, SystemEvent
+from trading.models import EquityPeak, Order, Position, SquareOff, Strategy, SystemEvent
 from trading.selectors.stops import state_of
 from trading.services import dispatch, losswatch, squareoff, sweeper
 from tvapp.lib import clock
@@ -152,3 +152,27 @@ def test_it_remembers_the_best_equity(desk, moment):
     falls(desk, 1005)
     peak = EquityPeak.objects.get(scope=key(desk))
     assert (peak.peak, round(day_of(key(desk)).drawdown_pct, 4)) == (1000, round(D(500) / D(1001000) * 100, 4))
+
+
+def test_it_closes_nothing_of_a_live_account_for_what_paper_lost_before_it_was_made(desk, moment):
+    RiskSettings.objects.filter(scope="GLOBAL").update(max_daily_loss=D(5000), on_loss_breach="SQUARE_OFF")
+    falls(desk, 950)
+    assert Trip.objects.get().scope == "GLOBAL"
+    live = BrokerAccount.objects.create(owner=desk.owner, name="kite", broker="zerodha", environment="LIVE")
+    losswatch.watch()
+    assert {row.account for row in SquareOff.objects.all()} == {desk.account}
+    other = Strategy.objects.create(owner=desk.owner, name="real", account=live, mode="AUTO")
+    trade(other, "BUY", 100, 1000, symbol="SBIN", simulated=False)
+    price("SBIN", 950)
+    losswatch.watch()
+    assert {row.account for row in SquareOff.objects.all()} == {desk.account, live}
+
+
+def test_it_watches_also_when_another_step_of_the_sweep_fails(desk, moment, monkeypatch):
+    limit(desk)
+    trade(desk.auto, "BUY", 100, 1000)
+    price("INFY", 900)
+    monkeypatch.setattr(sweeper.brackets, "sweep", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        sweeper.sweep()
+    assert Trip.objects.get().scope == key(desk)
