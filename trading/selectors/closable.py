@@ -22,8 +22,9 @@ DELIVERY = (Product.CNC, Product.MTF)
 
 
 def orders(order: Order, now: datetime, book: Book) -> OrdersFacts:
-    """How many other orders of the symbol may or may not be live."""
-    return OrdersFacts(unresolved=sum(other.status in UNRESOLVED for other in _beside(order, book)), as_of=now)
+    """How many other orders of the account in this symbol may or may not be live, whatever their product."""
+    here = order.account_id, order.instrument_id
+    return OrdersFacts(unresolved=sum(other.status in UNRESOLVED for other in book.working if other.key == here), as_of=now)
 
 
 def position(order: Order, now: datetime, book: Book) -> PositionFacts | None:

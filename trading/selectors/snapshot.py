@@ -100,7 +100,7 @@ def _set_age(values: dict[str, object], row: RiskSettings, order: Order, now: da
     own = order.max_age_s
     if order.source in OWN_EXITS:
         values.pop("max_signal_age", None)
-    given = [Decimal(value) for value in (values.get("max_signal_age"), own) if value]
+    given = [Decimal(value) for value in (values.get("max_signal_age"), own or None) if value is not None]
     if row.scope == Scope.GLOBAL:
         values["max_signal_age"] = min(given, default=Decimal(desk.alert_age_auto_s))
     most = values.get("max_signal_age")

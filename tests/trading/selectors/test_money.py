@@ -89,6 +89,13 @@ def test_it_tells_of_a_difference_with_the_brokers_figure(remote):
     assert (found.drifted, found.net, found.broker_net) == (True, 10, 4)
 
 
+@pytest.mark.parametrize(("status", "product", "count"), [("UNKNOWN", "MIS", 1), ("NEEDS_REVIEW", "CNC", 1), ("OPEN", "MIS", 0)])
+def test_it_counts_orders_without_a_known_outcome_in_every_product(remote, status, product, count):
+    OrderFactory(strategy=remote, status=status, product=product, simulated=False)
+    order = asked(remote, side="BUY")
+    assert closable.orders(order, NOW, Book(order, NOW)).unresolved == count
+
+
 # ------------------------------------------------------------------------- money
 def test_it_binds_positions_and_resting_entries_on_paper(paper):
     infy = InstrumentFactory()

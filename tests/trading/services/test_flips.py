@@ -199,3 +199,8 @@ def test_it_has_a_flip_for_every_limit_there_is():
 def test_it_cuts_instead_of_refusing_where_the_row_says_so(desk):
     cut = Flip({"clamp_mode": "CLAMP"}, "QTY_MAX", always={"max_quantity_per_order": 5})
     assert [outcome(desk, cut, on)[0] for on in (False, True)] == ["REJECTED_RISK", "COMPLETE"]
+
+
+def test_it_takes_a_limit_of_zero_for_zero_and_not_for_none(desk):
+    never = Flip({"max_signal_age": 0}, "SIGNAL_TOO_OLD", alert={"timestamp": "2026-11-23T10:09:59+05:30"})
+    assert outcome(desk, never, on=True)[1] == never.code
