@@ -164,7 +164,10 @@ class RiskSettings(OwnedModel):
         ]
 
     def __str__(self) -> str:
-        return f"{self.scope} limits" + (f" of {self.account}" if self.account_id else "")
+        if self.scope == Scope.GLOBAL:
+            return "limits of the whole desk"
+        strategy = getattr(self, "strategy", None) if self.pk else None
+        return f"limits of account {self.account}" if self.account_id else f"limits of strategy {strategy}" if strategy else "limits of no strategy"
 
     def clean(self) -> None:
         for name, value in self.cleaned({name: getattr(self, name) for name in (*self.LISTS, *self.TIMES)}).items():

@@ -306,6 +306,13 @@ def test_it_does_not_let_a_trader_change_the_global_limits(desk, other):
 
 
 # --------------------------------------------------------------------------------- kill
+def test_it_names_whose_limits_were_made(desk, api):
+    assert api.post("/api/risk-settings", {"scope": "STRATEGY", "strategy_id": desk.auto.pk, "max_daily_loss": "5"}, format="json").status_code == 201
+    assert api.post("/api/risk-settings", {"scope": "ACCOUNT", "account_id": desk.account.pk}, format="json").status_code == 201
+    texts = SystemEvent.objects.filter(code="LIMITS_MADE").order_by("id").values_list("message", flat=True)
+    assert [text.partition(" made ")[2] for text in texts] == [f"limits of strategy {desk.auto.name}.", "limits of account paper."]
+
+
 def test_it_kills_and_releases_over_the_api(desk, api):
     order = desk.order("auto")
     said = api.post("/api/risk/kill", {"reason": "look"}, format="json").json()
