@@ -12,9 +12,11 @@ from tests import factories as make
 from trading.models import Strategy, SystemEvent
 from trading.selectors import live as read
 from trading.selectors import sessions
-from trading.services import arming, disarming, dispatch, limits, overrides, strategies, trips
+from trading.services import arming, disarming, dispatch, halt, limits, overrides, strategies, trips
 from tvapp.lib import clock
+from tvapp.lib.errors import AppError
 from tvapp.models import DeskSettings
+from tvapp.people import stepup
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "a-long-Passw0rd"
@@ -275,3 +277,33 @@ def test_it_sends_no_change_of_a_live_entry_without_an_arm_or_the_permission(liv
     live.change(order_id, quantity="4")
     live.go(0, 1, 5)
     assert live.truth(order_id)[0]["quantity"] == 4, live.story(order_id)
+
+
+@pytest.mark.parametrize(("stops", "code"), [
+    (lambda: halt.kill("GLOBAL", reason="storm", actor="ravi"), "TRADING_STOPPED"), (lambda: arming.paper_only(True, actor="ravi"), "LIVE_NOT_ALLOWED"),
+])  # fmt: skip
+def test_it_is_not_armed_when_somebody_stops_trading_at_the_same_moment(live, monkeypatch, stops, code):
+    made = arming._arm
+
+    def behind_a_stop(*args):
+        stops()  # it ends every arm there is, and this one is not there yet
+        return made(*args)
+
+    monkeypatch.setattr(arming, "_arm", behind_a_stop)
+    assert arm(live)[1]["code"] == code and not is_armed(live)
+
+
+def test_it_counts_guesses_that_come_at_once(live, monkeypatch):
+    guesses = []
+
+    def slow(self, raw):
+        if len(guesses) < 8:
+            guesses.append(raw)
+            with pytest.raises(AppError):  # the next one comes while this one is looked at
+                stepup.confirm(live.owner, password="x")
+        return False
+
+    monkeypatch.setattr(type(live.owner), "check_password", slow)
+    with pytest.raises(AppError):
+        stepup.confirm(live.owner, password="x")
+    assert len(guesses) == 5

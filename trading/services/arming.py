@@ -24,19 +24,35 @@ def arm(strategy: Strategy, *, confirm: str, actor: str, waiver: str = "") -> Li
     Armed already is the same arm again. Raises AppError.
     """
     now = clock.now()
-    _check_permission(strategy)
+    _check_allowed(strategy)
     if confirm.strip() != strategy.name:
         raise AppError("NAME_MISMATCH", f"Type the name of the strategy, {strategy.name}, to arm it.", extra={"field": "confirm"})
-    stop = state_of(scopes(Order(account_id=strategy.account_id, strategy_id=strategy.pk)))
-    if stop is not None:
-        raise AppError("TRADING_STOPPED", f"Trading is stopped ({stop.scope}: {stop.reason or 'no reason given'}). Release it first.", status=409)
+    _check_active(strategy)
     _check_paper(strategy, waiver)
     until = ends_at(strategy, now)
     limits.for_live(strategy.account)
-    return live.arm_of(strategy.pk, now) or _arm(strategy, until, actor, waiver.strip())
+    row = live.arm_of(strategy.pk, now) or _arm(strategy, until, actor, waiver.strip())
+    _look_again(strategy)
+    return row
 
 
-def _check_permission(strategy: Strategy) -> None:
+def _look_again(strategy: Strategy) -> None:
+    """Whoever stopped trading at the same moment ended the arms that stood, and could not see this one yet."""
+    try:
+        _check_allowed(strategy)
+        _check_active(strategy)
+    except AppError as refused:
+        disarming.disarm(strategy, refused.message, actor="the desk")
+        raise
+
+
+def _check_active(strategy: Strategy) -> None:
+    stop = state_of(scopes(Order(account_id=strategy.account_id, strategy_id=strategy.pk)))
+    if stop is not None:
+        raise AppError("TRADING_STOPPED", f"Trading is stopped ({stop.scope}: {stop.reason or 'no reason given'}). Release it first.", status=409)
+
+
+def _check_allowed(strategy: Strategy) -> None:
     if strategy.archived_at is not None:
         raise AppError("STRATEGY_ARCHIVED", f"{strategy.name} was deleted.", status=409)
     if not live.is_live(strategy.account):

@@ -14,17 +14,19 @@ def confirm(user, *, password: str = "", otp: str = "") -> None:
     if not password:
         raise AppError("PASSWORD_NEEDED", "Type your password again to do this.", status=403, extra={"field": "password"})
     key = f"stepup:{user.pk}"
-    cache.add(key, 0, WITHIN_S)
-    if cache.get(key, 0) >= TRIES:
+    if _count(key) > TRIES:  # counted before the look: many guesses at once are many tries
         raise AppError("TOO_MANY_TRIES", "The password was wrong too often. Try again in 15 minutes.", status=429, extra={"field": "password"})
     if not user.check_password(password):
-        _count(key)
         raise AppError("WRONG_PASSWORD", "That is not your password.", status=403, extra={"field": "password"})
     cache.delete(key)
 
 
-def _count(key: str) -> None:
+def _count(key: str) -> int:
+    """This try included."""
+    if cache.add(key, 1, WITHIN_S):
+        return 1
     try:
-        cache.incr(key)
+        return cache.incr(key)
     except ValueError:  # its time ran out between the two looks
         cache.set(key, 1, WITHIN_S)
+        return 1
