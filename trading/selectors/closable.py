@@ -54,24 +54,30 @@ def _at_broker(order: Order, net: Decimal, rests: list[tuple[str, Decimal]]) -> 
         return None
     sellable, as_of = max(net, ZERO), sync.positions_at
     if order.product in DELIVERY and order.side == "SELL":
-        sellable = _sellable(order, sync.positions_at)
+        sellable = max(_shares(order, sync.positions_at, t1=order.account.sell_t1), ZERO)
         if sync.holdings_at is None or sync.positions_at - sync.holdings_at > HOLDINGS_FRESH:
             as_of = sync.holdings_at
+    elif order.product == Product.CNC and net < 0:  # what was sold out of the depository is no short that a purchase would close
+        net = min(_shares(order, sync.positions_at, t1=True), ZERO)
     row = drift.of_key(order.account_id, (order.exchange, order.tradingsymbol, order.product))
     there = drift.there(row, drift.books_of(order.account_id, order.instrument_id, order.product), order.product) if row else None
     closing = _closing(order, rests, net, sellable)
     return PositionFacts(net=net, sellable=sellable, closing=closing, as_of=as_of, drifted=row is not None, broker_net=there)
 
 
-def _sellable(order: Order, read_at: datetime) -> Decimal:
-    """Shares in the depository and today's trades in them: as the broker told, and what was filled since. T+1 shares only where they may be sold."""
+def _shares(order: Order, read_at: datetime, *, t1: bool) -> Decimal:
+    """Shares in the depository and today's trades in them: as the broker told, and what was filled since. `t1`: those that come tomorrow, too.
+
+    What was sold out of the depository today is told twice: as used there, and as a position below zero.
+    """
     key = {"account_id": order.account_id, "exchange": order.exchange, "tradingsymbol": order.tradingsymbol}
     holding = BrokerHolding.objects.filter(**key).first()
+    today = BrokerPosition.objects.filter(**key, product=order.product).values_list("net_qty", flat=True).first() or ZERO
     there = ZERO
     if holding is not None:
-        there = holding.quantity - holding.used_quantity + (holding.t1_quantity if order.account.sell_t1 else ZERO)
-    today = BrokerPosition.objects.filter(**key, product=order.product).values_list("net_qty", flat=True).first() or ZERO
-    return max(there + today + _since(order, read_at), ZERO)
+        used = max(holding.used_quantity - max(-today, ZERO), ZERO)
+        there = holding.quantity - used + (holding.t1_quantity if t1 else ZERO)
+    return there + today + _since(order, read_at)
 
 
 def _since(order: Order, read_at: datetime) -> Decimal:

@@ -55,11 +55,21 @@ def available(order) -> D:
 
 # ------------------------------------------------------------------------- what can be closed
 def test_it_sells_what_is_settled_and_what_was_traded_today(remote):
+    """3 were sold today and 2 are pledged; the broker tells of what was sold in both books."""
     BrokerHoldingFactory(account=remote.account, quantity=D(25), used_quantity=D(5), t1_quantity=D(7))
     BrokerPositionFactory(account=remote.account, product="CNC", net_qty=D(-3))
-    assert (position(asked(remote)).sellable, position(asked(remote)).as_of) == (17, READ)
+    assert (position(asked(remote)).sellable, position(asked(remote)).as_of) == (20, READ)
     remote.account.sell_t1 = True
-    assert position(asked(remote)).sellable == 24
+    assert position(asked(remote)).sellable == 27
+
+
+@pytest.mark.parametrize(("quantity", "t1", "net"), [(25, 0, 0), (4, 6, 0), (6, 0, -4)])
+def test_it_takes_a_purchase_after_a_sale_of_shares_for_an_entry(remote, quantity, t1, net):
+    """10 were sold through the desk: only what was sold beyond the shares there were is a short that a purchase closes."""
+    holding = BrokerHoldingFactory(account=remote.account, quantity=D(quantity), used_quantity=D(min(quantity, 10)), t1_quantity=D(t1))
+    BrokerPositionFactory(account=remote.account, product="CNC", net_qty=D(-10))
+    PositionFactory(strategy=remote, instrument=InstrumentFactory(), product="CNC", quantity=D(-10))
+    assert position(asked(remote, side="BUY")).net == net, holding
 
 
 def test_it_takes_off_what_was_sold_since_the_read(remote):
