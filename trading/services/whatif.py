@@ -38,7 +38,8 @@ def one(
         simulated=account.environment != "LIVE", max_slippage_pct=strategy.max_slippage_pct if strategy else None,
     )  # fmt: skip
     asked = snapshot.question(order, now, later=True)
-    return engine.evaluate(asked.intent, asked.snapshot, replay.override(asked.limits, checked({} if limits is None else limits)), advisory=True)
+    other = _of_somebody(checked({} if limits is None else limits), account.owner)
+    return engine.evaluate(asked.intent, asked.snapshot, replay.override(asked.limits, other), advisory=True)
 
 
 def instrument(key: str) -> Instrument:
@@ -60,6 +61,16 @@ def checked(override: object) -> dict[str, dict[str, object]]:
             raise AppError("INVALID_VALUE", f"{label} is no scope: use GLOBAL, ACCOUNT:name or STRATEGY:name.", extra={"field": "limits"})
         found[label] = {name: _checked(name, value) for name, value in values.items()}
     return found
+
+
+def _of_somebody(override: dict[str, dict[str, object]], user) -> dict[str, dict[str, object]]:
+    """The same. Raises AppError for a name nobody has: limits of nobody would change nothing, and read as harmless."""
+    for label in override:
+        kind, _, name = label.partition(":")
+        rows = {"ACCOUNT": BrokerAccount, "STRATEGY": Strategy}[kind].objects if kind != "GLOBAL" else None
+        if rows is not None and not (rows.filter(name=name) if user is None else rows.for_user(user).filter(name=name)).exists():
+            raise AppError("INVALID_VALUE", f"There is no {kind.lower()} called {name or 'nothing'}.", extra={"field": "limits"})
+    return override
 
 
 def _checked(name: str, value: object) -> object:
@@ -93,7 +104,7 @@ class Period:
 
 def period(user, start: datetime, end: datetime, limits: object, *, most: int = MOST) -> Period:
     """What other limits would have changed about this person's orders between two times, newest `most` decisions at most. Raises AppError."""
-    other, changes, unreadable = checked(limits), [], 0
+    other, changes, unreadable = _of_somebody(checked(limits), user), [], 0
     rows = Row.objects.for_user(user) if user is not None else Row.objects.all()
     found = list(rows.filter(at__gte=start, at__lt=end).order_by("-id").values_list(*COLUMNS)[: most + 1])
     for values in reversed(found[:most]):

@@ -402,7 +402,8 @@ class RiskSettingsDetail(APIView):
     def delete(self, request: Request, pk: int) -> Response:
         trader(request)
         row, (_, proof) = self._row(request, pk), _without_proof(request.data)
-        limits.ask_who(request.user, ["every limit"], **proof)
+        if row.scope != Scope.GLOBAL:  # that one stays, whoever asks
+            limits.ask_who(request.user, ["every limit"], **proof)
         limits.delete(row, actor=actor_of(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 

@@ -54,6 +54,8 @@ class WhatIf(APIView):
         if "intent" in body:
             return Response(whatif.shown(whatif.one(**self._intent(request, body["intent"]), limits=body.get("limits"))))
         start, end = (_instant(body, name) for name in ("from", "to"))
+        if start > end:
+            raise AppError("INVALID_VALUE", "from must not be later than to.", extra={"field": "from"})
         return Response(whatif.period_shown(whatif.period(request.user, start, end, body.get("limits", {}))))
 
     def _intent(self, request: Request, given: object) -> dict[str, object]:

@@ -54,6 +54,8 @@ def test_it_shows_every_rule_even_after_the_first_that_refuses(desk, api):
         ({"limits": {"GLOBAL": {"max_luck": 1}}}, "UNKNOWN_FIELD"),
         ({"limits": {"GLOBAL": {"max_order_value": "much"}}}, "INVALID_VALUE"),
         ({"limits": []}, "INVALID_VALUE"),
+        ({"limits": {"STRATEGY:nobody's": {"max_order_value": "5"}}}, "INVALID_VALUE"),
+        ({"limits": {"ACCOUNT": {"max_order_value": "5"}}}, "INVALID_VALUE"),
         ({"wish": 1}, "UNKNOWN_FIELD"),
         ({"intent": {"symbol": "INFY", "side": "BUY", "quantity": 1}}, "INVALID_VALUE"),
     ],
@@ -113,7 +115,9 @@ def test_it_leaves_out_what_was_decided_outside_the_period_or_for_others(decided
     client = APIClient()
     client.force_authenticate(make_desk("ravi").owner)
     assert replayed(client)["looked_at"] == 0
-    assert replayed(api, **{"from": "soon"})["code"] == "INVALID_VALUE"
+    for wrong in ({"from": "soon"}, {"from": "2026-11-20", "to": "2026-11-01"}):
+        assert replayed(api, **wrong)["code"] == "INVALID_VALUE"
+    assert replayed(api, {"STRATEGY:nobody's": {"max_order_value": "5"}})["message"] == "There is no strategy called nobody's."
 
 
 def test_it_counts_what_is_too_old_to_be_computed_again(decided, api):

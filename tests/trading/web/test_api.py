@@ -242,9 +242,12 @@ def test_it_changes_the_global_limits(desk, api):
     assert SystemEvent.objects.get(code="LIMITS_CHANGED").data == {"max_quantity_per_order": ["500", "1000000000000"]}
 
 
-def test_it_keeps_the_global_row_and_its_rails(desk, api):
+def test_it_keeps_the_global_row_and_its_rails(desk, api, settings):
     path = f"/api/risk-settings/{RiskSettings.objects.get(scope='GLOBAL').pk}"
     assert (api.delete(path).status_code, api.delete(path).json()["code"]) == (409, "GLOBAL_REQUIRED")
+    settings.ALLOW_LIVE = True
+    assert api.delete(path).json()["code"] == "GLOBAL_REQUIRED"  # no password is asked for what cannot be
+    settings.ALLOW_LIVE = False
     assert api.patch(path, {"max_order_value": None}, format="json").json()["code"] == "LIMIT_MISSING"
     assert api.patch(path, {"max_order_value": None, "unlimited": ["max_order_value"]}, format="json").status_code == 200
 
