@@ -429,7 +429,7 @@ def _alarm(child: Order) -> bool:
     text = f"The {what} of order {child.parent_id} {does} not stand: {child.why} {open_} {child.tradingsymbol} are open without it."
     kind, do = ("HELD_BACK", AFTER_RELEASE) if _is_held_back(child) else ("UNPROTECTED", "Place it by hand, or close the position.")
     text = f"{text} {do}"
-    with transaction.atomic():
+    with ledgers.book_of(child.account_id):  # two orders of the account: this one and its entry
         noted = orders.note(child, kind, text, actor=ACTOR)
         if noted:
             sysevents.record("order", "UNPROTECTED", text, level=Level.ERROR, owner=child.owner, order=child)

@@ -14,7 +14,7 @@ from brokers import session
 from brokers.models import AccountState, BrokerAccount, BrokerName, BrokerSession, SessionState
 from trading.domain.orderfsm import State
 from trading.models import Level, Order
-from trading.services import doorbell, limits, orders, polling, sysevents
+from trading.services import doorbell, ledgers, limits, orders, polling, sysevents
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
 
@@ -106,7 +106,7 @@ def disconnect(account: BrokerAccount, *, actor: str) -> None:
     """Nothing is sent from here on; queued orders are put on hold; a worker ends the session at the broker and erases it."""
     if account.broker != BrokerName.ZERODHA:
         raise AppError("NO_LOGIN", f"{account.name} is a {account.get_broker_display()} account and has no session.", status=409)
-    with transaction.atomic():
+    with ledgers.book_of(account.pk):
         asked = session.begin_end(account)
         _hold_queued(account, f"On hold: {actor} disconnected {account.name}. Log in again and it goes on.")
         text = f"{actor} disconnected {account.name}. What rests at the broker stays there."
@@ -117,7 +117,7 @@ def disconnect(account: BrokerAccount, *, actor: str) -> None:
 
 def reset(account: BrokerAccount, *, actor: str) -> None:
     """Forgets the tokens at once, without a word to the broker; its owner logs in again."""
-    with transaction.atomic():
+    with ledgers.book_of(account.pk):
         session.erase(account, f"{actor} reset the session. Log in again.", "SESSION_RESET")
         _hold_queued(account, f"On hold: {actor} reset the session of {account.name}. It goes on after the next login.")
         text = f"{actor} reset the broker session of {account.name}: its tokens are erased here."
@@ -131,7 +131,7 @@ def session_lost(account: BrokerAccount, why: str, *, seen_at: datetime | None =
     The account is DISCONNECTED and its queued orders are on hold. `seen_at` is when the call that failed began: news about an older
     session than the present one changes nothing. Safe inside a transaction; returns whether this call was the first to notice.
     """
-    with transaction.atomic():
+    with ledgers.book_of(account.pk):
         first = session.expire(account, why, seen_at=seen_at)
         if first:
             text = f"{account.name}: {why.rstrip('.')}. Its orders are on hold until you log in."

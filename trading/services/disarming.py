@@ -34,7 +34,7 @@ def close_expired(strategy: Strategy) -> None:
 def _end(rows, why: str, actor: str) -> int:
     """Those whose time is over are closed along, without a word: they ended by themselves."""
     now, ended = clock.now(), 0
-    for arm in rows.filter(ended_at=None):
+    for arm in rows.filter(ended_at=None).order_by("pk"):
         with transaction.atomic():
             if not LiveArm.objects.filter(pk=arm.pk, ended_at=None).update(ended_at=min(now, arm.until), ended_why=why[:200]) or arm.until <= now:
                 continue

@@ -307,7 +307,7 @@ def _send(claimed: Claimed, prepared: gtt.Prepared | None = None) -> str:
 
 
 def _record_trigger(order: Order, attempt: OrderAttempt, row: Gtt) -> None:
-    with transaction.atomic():
+    with ledgers.book_of(order.account_id):
         _finish(attempt, AttemptOutcome.ACCEPTED, "", {"trigger_id": row.broker_gtt_id})
         _catch_up(order)
         gtt.kept(order, row)
@@ -357,7 +357,7 @@ def _finish(attempt: OrderAttempt, outcome: str, message: str, raw: dict[str, ob
 
 
 def _unsent(order: Order, attempt: OrderAttempt, bar: halt.Bar) -> str:
-    with transaction.atomic():
+    with ledgers.book_of(order.account_id):
         _finish(attempt, AttemptOutcome.NOT_SENT, bar.why, {})
         orders.move(order, State.HELD, code=bar.code, text=f"On hold: {bar.why}. Nothing was sent.", actor=WORKER)
         brackets.held_back(order)
@@ -366,7 +366,7 @@ def _unsent(order: Order, attempt: OrderAttempt, bar: halt.Bar) -> str:
 
 def _record_error(order: Order, attempt: OrderAttempt, exc: BrokerError) -> str:
     """What came back instead of an acceptance, and what it means for others, in one transaction."""
-    with transaction.atomic():
+    with ledgers.book_of(order.account_id):
         word = _record_outcome(order, attempt, exc)
         refusals.noticed(order, exc)
     crash.point("dispatch.refused")

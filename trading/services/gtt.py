@@ -22,7 +22,7 @@ from trading.domain import brackets as domain
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import AttemptKind, AttemptOutcome, Gtt, GttState, Level, Order, OrderAttempt, Pending, Role, Source
-from trading.services import asks, orders, polling, refusals, sysevents
+from trading.services import asks, ledgers, orders, polling, refusals, sysevents
 from tvapp.lib import clock, crash
 from tvapp.lib.errors import AppError
 from tvapp.lib.money import plain, rupees
@@ -205,7 +205,7 @@ def _adopt(row: Gtt, snap: GttSnapshot) -> bool:
     order = row.order
     if order is not None and order.status == State.SENDING and order.lease_until and order.lease_until > clock.now():
         return False  # its call is under way and tells the id
-    with transaction.atomic():
+    with ledgers.book_of(row.account_id):
         _write(row, state=GttState.ACTIVE, broker_gtt_id=snap.id, message="")
         OrderAttempt.objects.filter(order=order, kind=AttemptKind.GTT).exclude(outcome=AttemptOutcome.ACCEPTED).update(
             outcome=AttemptOutcome.ACCEPTED, finished_at=clock.now()

@@ -362,6 +362,6 @@ def _warn(case: Case, order: Order, reasons: Sequence[str]) -> None:
 def _cancel(case: Case) -> Routed:
     rows = Order.objects.filter(strategy=case.strategy, account=case.account, instrument=case.found.instrument).exclude(strategy=None)
     working = rows.filter(status__in=[*orderfsm.CANCEL_HERE, *orderfsm.LIVE]).exclude(source=Source.BRACKET)  # what guards a position stays
-    for order in working.select_related("account"):
+    for order in working.select_related("account").order_by("pk"):
         orders.cancel(order, actor=case.strategy.name)
     return Routed(None, True, "CANCEL_DONE", sentence("CANCEL_DONE"))

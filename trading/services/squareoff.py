@@ -16,14 +16,13 @@ from django.db.models import F, Q
 from brokers import registry
 from brokers.errors import BrokerError
 from brokers.models import BrokerAccount, BrokerPosition, Quote, SyncState
-from risk.models import RiskLedger
 from trading.domain import orderfsm, slicing
 from trading.domain.orderfsm import State
 from trading.models import Fill, Level, Mode, Order, OrderType, Source, SquareOff, SquareOffLeg, SquareOffState, Strategy
 from trading.selectors import sessions
 from trading.selectors import squareoff as read
 from trading.selectors.squareoff import ACTIVE, DELIVERY, Leg
-from trading.services import books, dispatch, doorbell, external, orders, polling, recover, sysevents
+from trading.services import books, dispatch, doorbell, external, ledgers, orders, polling, recover, sysevents
 from tvapp.lib import clock, crash, ids
 from tvapp.lib.errors import AppError
 from tvapp.lib.money import ZERO, plain
@@ -51,8 +50,7 @@ def start(
     One that is under way and covers the same is given instead of a second one. `schedule` names the time that wants it: each starts once.
     """
     wanted = {"products": sorted(products), "exchanges": sorted(exchanges)}
-    with transaction.atomic():
-        _alone(account.pk)
+    with ledgers.book_of(account.pk):
         running = SquareOff.objects.filter(account=account, state__in=ACTIVE).order_by("id")
         known = next((row for row in running if _covers(row, strategy, wanted)), None) if schedule is None else None
         known = known or (SquareOff.objects.filter(schedule=schedule).first() if schedule else None)
@@ -72,13 +70,6 @@ def ask(account: BrokerAccount, *, confirm: str, actor: str, reason: str) -> Squ
     if confirm.strip() != account.name:
         raise AppError("CONFIRM_MISMATCH", f"To close everything of {account.name}, type exactly that name.", extra={"field": "confirm"})
     return start(account, actor=actor, reason=reason)
-
-
-def _alone(account_id: int) -> None:
-    """The account's ledger row: claims of its orders and square-offs come one after the other from here to the end of the transaction."""
-    key = f"ACCOUNT:{account_id}"
-    RiskLedger.objects.get_or_create(scope=key)
-    RiskLedger.objects.filter(scope=key).update(version=F("version") + 1)
 
 
 def _covers(row: SquareOff, strategy: Strategy | None, wanted: Mapping[str, list[str]]) -> bool:
@@ -216,8 +207,7 @@ def _closable(net: Decimal, book: Decimal) -> Decimal:
 
 
 def _place(row: SquareOff, nets: Mapping[Leg, Decimal], read_at: datetime, numbers: Mapping[Leg, int], before: Mapping[int, Order]) -> str:
-    with transaction.atomic():
-        _alone(row.account_id)
+    with ledgers.book_of(row.account_id):
         row.refresh_from_db(fields=["state", "version"])
         if row.state != S.READING:
             return "somebody else was first"
