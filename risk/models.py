@@ -170,7 +170,7 @@ class RiskSettings(OwnedModel):
         return f"limits of account {self.account}" if self.account_id else f"limits of strategy {strategy}" if strategy else "limits of no strategy"
 
     def clean(self) -> None:
-        for name, value in self.cleaned({name: getattr(self, name) for name in (*self.LISTS, *self.TIMES)}).items():
+        for name, value in self.cleaned({name: getattr(self, name) for name in (*self.LISTS, *self.TIMES, "unlimited")}).items():
             setattr(self, name, value)
         if self.scope != Scope.GLOBAL:
             return
@@ -182,6 +182,7 @@ class RiskSettings(OwnedModel):
     def cleaned(cls, given: Mapping[str, object]) -> dict[str, object]:
         """The lists, windows and times among these values as they are kept. Raises ValidationError."""
         checks = dict.fromkeys(cls.LISTS, clean_symbols) | dict(zip(cls.TIMES, (clean_windows, clean_times, clean_times), strict=True))
+        checks["unlimited"] = clean_names
         return {name: check(name, given[name]) for name, check in checks.items() if name in given}
 
     def save(self, *args, **kwargs):
@@ -195,6 +196,13 @@ def clean_symbols(name: str, value: object) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(v, str) and 0 < len(v.strip()) <= 64 for v in value):
         raise ValidationError({name: 'This must be a list of symbols like ["NSE:INFY"].'})
     return list(dict.fromkeys(v.strip().upper() for v in value))
+
+
+def clean_names(name: str, value: object) -> list[str]:
+    """A list of names of limits, each once. Raises ValidationError."""
+    if not isinstance(value, list) or not all(isinstance(v, str) and v in RiskSettings.RAILS for v in value):
+        raise ValidationError({name: 'This must be a list of limits every desk has, like ["max_order_value"].'})
+    return list(dict.fromkeys(value))
 
 
 def clean_windows(name: str, value: object) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.db import models, transaction
+from django.db import IntegrityError, models, transaction
 
 from brokers.models import BrokerAccount, ChargeSchedule, FreezeLimit, Instrument
 from risk.models import MarketHours, MarketSession, RiskSettings, Scope
@@ -44,7 +44,7 @@ class Section:
         return tuple(f.name for f in self.model._meta.concrete_fields if f.name not in (*NEVER, *self.skip))
 
 
-DESK = Section("desk", DeskSettings, ())
+DESK = Section("desk", DeskSettings, (), skip=("paper_only",))  # a switch in force, which nobody turns off by reading a document
 STRATEGIES = Section("strategies", Strategy, ("owner", "name"), skip=("limits", "archived_at"))
 LIMITS = Section("limits", RiskSettings, ("scope", "owner", "account", "strategy"))
 SECTIONS = (
@@ -191,16 +191,36 @@ def _values(section: Section, row: Row, label: str) -> Row:
         except LookupError as refused:
             text = f"{section.name}, {label}: there is no {name} called {value}."
             raise AppError("NOT_FOUND", text, extra={"field": name}) from refused
-    return found
+    return _limits_of_one(found, label) if section is LIMITS else found
+
+
+def _limits_of_one(values: Row, label: str) -> Row:
+    """The values of a row of limits as they are kept; AppError when they are not about exactly one scope."""
+    named = {name for name in ("owner", "account", "strategy") if values[name] is not None}
+    meant = {Scope.GLOBAL: set(), Scope.ACCOUNT: {"owner", "account"}, Scope.STRATEGY: {"owner", "strategy"}}.get(values["scope"], named)
+    if named != meant:
+        whom = " and ".join(sorted(meant)) or "neither owner nor account nor strategy"
+        raise AppError("INVALID_VALUE", f"limits, {label}: limits of the scope {values['scope']} name {whom}.", extra={"field": "scope"})
+    try:
+        return values | RiskSettings.cleaned(values)
+    except ValidationError as refused:
+        name, texts = next(iter(refused.message_dict.items()))
+        raise AppError("INVALID_VALUE", f"limits, {label}: {name}: {texts[0]}", extra={"field": name}) from refused
 
 
 def _value(section: Section, name: str, value: object, row: Row) -> object:
     if value is None or name not in ("owner", "account", "strategy", "instrument"):
-        return value if section is LIMITS and name == "strategy" else section.model._meta.get_field(name).to_python(value)
+        return value if section is LIMITS and name == "strategy" else _cleaned(section.model._meta.get_field(name), value)
     found = _named(name, str(value), row.get("owner"))
     if found is None:
         raise LookupError(name)
     return found
+
+
+def _cleaned(column: models.Field, value: object) -> object:
+    if value is None and not column.null:  # a column that may be empty is not checked for it by itself
+        raise ValidationError(column.error_messages["null"])
+    return column.to_python(value)
 
 
 def _named(name: str, value: str, owner: object) -> models.Model | None:
@@ -241,6 +261,8 @@ def _write(change: Change, actor: str) -> None:
         raise AppError("INVALID_VALUE", f"{change.section.name}, {change.label}: {name}: {texts[0]}", extra={"field": name}) from refused
     except AppError as refused:
         raise AppError(refused.code, f"{change.section.name}, {change.label}: {refused.message}", extra=refused.extra) from refused
+    except IntegrityError as refused:
+        raise AppError("INVALID_VALUE", f"{change.section.name}, {change.label}: there cannot be such a row.") from refused
 
 
 def _write_strategy(change: Change, actor: str) -> None:
@@ -255,7 +277,6 @@ def _write_strategy(change: Change, actor: str) -> None:
 def _write_limits(change: Change, actor: str) -> None:
     values = {name: change.values[name] for name in change.fields}
     RiskSettings(**{name: value for name, value in change.values.items() if name != "strategy"}).clean_fields()
-    values |= RiskSettings.cleaned(values)
     if change.new:
         given = {**values, "scope": change.values["scope"], "account": change.values["account"], "strategy_id": change.values["strategy"]}
         limits.create({name: value for name, value in given.items() if name not in ("owner", "strategy")}, actor=actor)

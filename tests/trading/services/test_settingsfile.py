@@ -103,6 +103,12 @@ def spoilt(part, name, value):
         (spoilt("limits", "max_order_value", "-1"), "INVALID_VALUE", "max_order_value"),
         (spoilt("limits", "entry_cutoff", {"MIS": "25:00"}), "INVALID_VALUE", "entry_cutoff"),
         (lambda d: row(d, "limits", scope="GLOBAL").update(max_order_value=None), "LIMIT_MISSING", "GLOBAL"),
+        (lambda d: row(d, "limits", scope="GLOBAL").update(session_policy=None), "INVALID_VALUE", "session_policy"),
+        (lambda d: row(d, "limits", scope="GLOBAL").update(unlimited="max_order_value"), "INVALID_VALUE", "unlimited"),
+        (lambda d: row(d, "limits", scope="GLOBAL").update(owner="asha", account="paper"), "INVALID_VALUE", "neither owner nor account"),
+        (lambda d: row(d, "limits", scope="ACCOUNT").update(account=None), "INVALID_VALUE", "name account and owner"),
+        (lambda d: row(d, "limits", scope="STRATEGY").update(strategy=None), "INVALID_VALUE", "name owner and strategy"),
+        (lambda d: d["desk"][0].update(paper_only=False), "UNKNOWN_FIELD", "paper_only"),
         (spoilt("market_hours", "opens", "late"), "INVALID_VALUE", "opens"),
         (lambda d: d["desk"][0].update(alert_age_auto_s=1), "INVALID_VALUE", "alert_age_auto_s"),
         (lambda d: d["market_hours"][0].pop("exchange"), "NOT_SETTINGS", "exchange is missing"),
@@ -117,6 +123,21 @@ def test_it_refuses_a_bad_document_by_name_and_changes_nothing(filled, spoil, co
         settingsfile.load(deepcopy(data), actor="asha")
     assert (refused.value.code, words in refused.value.message) == (code, True), refused.value.message
     assert by_part(written()) == before
+
+
+def test_it_takes_symbols_in_any_spelling_and_reads_them_twice_without_a_change(filled):
+    data = written()
+    row(data, "limits", scope="GLOBAL")["symbol_deny_list"] = [" nse:infy", "NSE:INFY"]
+    assert len(settingsfile.load(data, actor="asha")) == 1
+    assert RiskSettings.objects.get(scope="GLOBAL").symbol_deny_list == ["NSE:INFY"]
+    assert settingsfile.load(data, actor="asha") == []
+
+
+def test_it_leaves_the_switch_for_paper_only_as_it_is(filled):
+    data = written()
+    DeskSettings(id=1, paper_only=True).save()
+    settingsfile.load(data, actor="asha")
+    assert DeskSettings.objects.get().paper_only
 
 
 def test_it_fits_a_desk_that_lacks_the_rows(filled):
