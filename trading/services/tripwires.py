@@ -127,11 +127,11 @@ def _halt(order: Order, code: str, text: str) -> None:
 
 
 def drifted(account: BrokerAccount) -> None:
-    """The broker holds something else than the desk booked, in more symbols than chance explains."""
-    count = drift.count(account.pk)
-    if count > DRIFT_MOST:
+    """The broker holds something else than the desk booked, in more symbols than chance explains. What was released once is no news."""
+    count, key = drift.count(account.pk), f"ACCOUNT:{account.pk}"
+    if count > DRIFT_MOST and drift.standing().filter(account_id=account.pk, confirmed_at__gt=_since(key, "DRIFT_SPREAD")).exists():
         text = f"positions in {count} symbols are not what the desk booked, {DRIFT_MOST} are tolerated"
-        trips.trip(f"ACCOUNT:{account.pk}", "DRIFT_SPREAD", text, data={"symbols": count})
+        trips.trip(key, "DRIFT_SPREAD", text, data={"symbols": count})
 
 
 def clock_off(account: BrokerAccount, skew: timedelta | None) -> None:
