@@ -164,10 +164,17 @@ def _states(order: Order, now: datetime) -> risk.StateFacts:
     account: BrokerAccount = order.account
     bar, armed = ("", False) if not live.is_live(account) else (live.barred(), live.armed(order, now))
     return risk.StateFacts(
-        state=row.state if row else TradingMode.ACTIVE, scope=row.scope if row else "", reason=row.reason if row else "",
+        state=row.state if row else TradingMode.ACTIVE, scope=_label(order, row.scope) if row else "", reason=row.reason if row else "",
         account_state=account.state, account_enabled=account.enabled, strategy_enabled=not order.strategy_id or order.strategy.enabled,
         live_allowed=not bar, live_word=bar, armed=armed, refusal=_refusal(order), as_of=now,
     )  # fmt: skip
+
+
+def _label(order: Order, key: str) -> str:
+    """The scope as findings name it: by the name of the order's account or strategy, not by its number."""
+    kind = key.partition(":")[0]
+    row = {"ACCOUNT": order.account, "STRATEGY": order.strategy}.get(kind)
+    return f"{kind}:{row.name}" if row else key
 
 
 def _refusal(order: Order) -> str:

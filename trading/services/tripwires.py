@@ -7,6 +7,8 @@ from django.db.models import Max
 
 from brokers.models import BrokerAccount, Environment
 from risk.models import Decision, TradingMode, Trip
+from risk.phrases import phrase
+from risk.types import Finding
 from trading.domain.orderfsm import State
 from trading.models import AttemptKind, AttemptOutcome, Level, Order, OrderAttempt, OrderEvent, Position, Product, Role, Source, SystemEvent
 from trading.selectors import drift
@@ -26,18 +28,17 @@ def judged(order: Order, decision: Decision) -> None:
     """The gate stopped an order: where a rate or the loss of the day was the reason, the scope of that limit takes no entries any more."""
     for found in decision.findings:
         if found["code"] in GATE and found["verdict"] == "REJECT":
-            _limit_passed(order, decision, found["code"], found["scope"])
+            _limit_passed(order, decision, Finding(**found))
 
 
-def _limit_passed(order: Order, decision: Decision, code: str, label: str) -> None:
-    key = _scope_of(order, label)
+def _limit_passed(order: Order, decision: Decision, found: Finding) -> None:
+    key, code = _scope_of(order, found.scope), found.code
     if key == "GLOBAL" and order.simulated and BrokerAccount.objects.filter(environment=Environment.LIVE).exists():
         if code == "LOSS_DAILY":
             return  # paper and live are counted apart: the loss watch stops the paper accounts
         key = f"ACCOUNT:{order.account_id}"
     until = next_day(clock.now()) if GATE[code] else None
-    said = decision.sentence.removeprefix("Rejected: ")
-    trips.trip(key, code, said, until=until, order=order, data={"decision": decision.pk, "simulated": order.simulated})
+    trips.trip(key, code, phrase(found), until=until, order=order, data={"decision": decision.pk, "simulated": order.simulated})
 
 
 def next_day(now: datetime) -> datetime:

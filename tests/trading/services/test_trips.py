@@ -88,8 +88,19 @@ def test_it_stops_the_entries_of_the_scope_whose_rate_was_reached(desk, limit, c
         assert desk.filled("auto", trade={"order_action": "SELL"}).status == "COMPLETE"
 
 
+def test_it_says_of_each_scope_which_limit_of_its_own_was_reached(desk):
+    limits.create({"scope": "STRATEGY", "strategy_id": desk.auto, "max_orders_per_day": 2}, actor="asha")
+    limits.create({"scope": "ACCOUNT", "account": desk.account, "max_orders_per_day": 2}, actor="asha")
+    done = [desk.filled("auto") for _ in range(4)]
+    said = dict(Trip.objects.values_list("scope", "reason"))
+    assert "max_orders_per_day=2 (ACCOUNT paper)" in said[f"ACCOUNT:{desk.account.pk}"]
+    assert "max_orders_per_day=2 (STRATEGY auto)" in said[f"STRATEGY:{desk.auto.pk}"]
+    assert "(ACCOUNT paper), only exits pass" in done[3].why
+
+
 def test_it_stops_the_desk_and_not_live_accounts_for_what_paper_did(desk):
-    decision = make.DecisionFactory(verdict="REJECT", findings=[{"code": "RATE_DAY", "verdict": "REJECT", "scope": "GLOBAL"}], sentence="Rejected: too many")
+    found = {"rule": "max_orders_per_day", "code": "RATE_DAY", "verdict": "REJECT", "scope": "GLOBAL", "limit": "300", "actual": "301", "unit": ""}
+    decision = make.DecisionFactory(verdict="REJECT", findings=[found], sentence="Rejected: too many")
     order = desk.order("manual")
     tripwires.judged(order, decision)
     assert Trip.objects.get().scope == "GLOBAL"
