@@ -64,6 +64,10 @@ _USUAL: Mapping[str, str] = {
     Code.PRICE_OUT_OF_COLLAR: "Paper has no price to compare it with",
     Code.MARGIN_UNKNOWN: "Paper does not know the margin it needs",
 }
+_STATES = {  # what a limit or a state is called in the record
+    "ACTIVE": "Active", "REDUCING": "Exits only", "HALTED": "Stopped", "READY": "Ready", "RECOVERING": "Recovering", "DISCONNECTED": "Not connected",
+    "WARN": "Warn only", "REJECT": "Refuse", "DEFER": "Hold",
+}  # fmt: skip
 _ROW = {"CLAMP": "hit", "WARN": "hit", "DEFER": "hit", "REJECT": "bad"}
 _RANK = {"REJECT": 0, "DEFER": 1, "CLAMP": 2, "WARN": 3, "PASS": 4, "EXEMPT": 5, "SKIP": 6}
 
@@ -202,7 +206,8 @@ def measure(text: str, unit: str) -> str:
     """A limit or an actual value as the rules table shows it."""
     number = _number(text)
     if number is None:
-        return text or "–"
+        word, comma, rest = text.partition(",")
+        return f"{_STATES.get(word, word)}{comma}{rest}" or "–"
     return money(number) if unit == "INR" else span(text) if unit == "s" else qty(number)
 
 
@@ -234,7 +239,7 @@ def _row(finding: Mapping) -> RuleRow:
     if verdict == "CLAMP" and finding.get("after"):
         word = f"Clamp to {qty(finding['after'])}"
     kind, _, name = str(finding.get("scope", "")).partition(":")
-    scope = f"{kind.lower()} {name}".strip()
+    scope = "desk-wide" if kind == "GLOBAL" else f"{kind.lower()} {name}".strip()
     limit, actual = measure(finding.get("limit", ""), unit), measure(finding.get("actual", ""), unit)
     known = finding["code"] if finding["code"] in Code.__members__ else ""
     return RuleRow(_label(finding), scope, limit, actual, _ROW.get(verdict, ""), chip, icon, word, _sentence(finding), known)

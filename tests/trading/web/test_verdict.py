@@ -31,6 +31,13 @@ def test_it_gives_a_rejection_with_both_numbers():
     assert (said.label, said.short, said.sendable) == ("Would be rejected", "Order value ₹1,70,232, limit ₹1,00,000", False)
 
 
+def test_it_writes_the_rules_table_without_the_words_of_the_record():
+    halted = finding(code="STATE_HALTED", said="DEFER", limit="ACTIVE", actual="HALTED, too fast", unit="")
+    (row, *rest), _ = verdict.rules(decision("DEFER", halted, finding(code="SESSION_CLOSED", limit="WARN", actual="", unit=""), code="STATE_HALTED"))
+    assert (row.scope, row.limit, row.actual) == ("desk-wide", "Active", "Stopped, too fast")
+    assert [(one.limit, one.actual) for one in rest] == [("Warn only", "–")]
+
+
 def test_it_turns_to_lakh_when_the_figures_are_long():
     said = verdict.short_reason(finding(said="REJECT", actual="123456789", limit="100000000"))
     assert said == "Order value ₹12.35 Cr, limit ₹10.00 Cr"
