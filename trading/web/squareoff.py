@@ -64,7 +64,7 @@ def square_off_page(request: HttpRequest) -> HttpResponse:
         row = squareoff.ask(account, confirm=request.POST.get("confirm", "")[:80], actor=actions.actor_of(request), reason=REASON)
     except AppError as refused:
         messages.error(request, f"{refused.message} ({request.correlation_id})")
-        return _page(request, status=422)
+        return _page(request, status=422, typed=(account.pk, request.POST.get("confirm", "")[:80]))
     messages.warning(request, f"{row.account.name}: what rests is being cancelled, then what is open is closed.")
     return redirect("desk:square-off")
 
@@ -73,8 +73,9 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
 
 
-def _page(request: HttpRequest, status: int = 200) -> HttpResponse:
+def _page(request: HttpRequest, status: int = 200, typed: tuple[int, str] = (0, "")) -> HttpResponse:
     accounts = BrokerAccount.objects.for_user(request.user).order_by("name")
     last = SquareOff.objects.for_user(request.user).select_related("account", "strategy").order_by("-id")[:20]
     context = {"accounts": accounts, "last": last, "busy": any(row.state in read.ACTIVE for row in last), "may_act": may_trade(request.user)}
+    context["typed_for"], context["typed"] = typed
     return render(request, "trading/square_off.html", context, status=status)

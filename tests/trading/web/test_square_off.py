@@ -38,7 +38,8 @@ def test_it_is_taken_over_the_api_and_looked_up_there(client, desk):
 @pytest.mark.parametrize("confirm", ["", "Paper", "other"])
 def test_it_wants_the_name_of_the_account(client, desk, confirm):
     assert ask(client, desk.account, confirm).status_code == 400
-    assert client.post("/square-off", {"account_id": desk.account.pk, "confirm": confirm}).status_code == 422
+    refused = client.post("/square-off", {"account_id": desk.account.pk, "confirm": confirm})
+    assert refused.status_code == 422 and f'value="{confirm}" autofocus' in refused.content.decode()
     assert not SquareOff.objects.exists()
 
 
