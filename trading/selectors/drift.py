@@ -6,9 +6,12 @@ from decimal import Decimal
 
 from django.db.models import QuerySet
 
+from brokers.models import Instrument
 from trading.domain import drift as domain
 from trading.domain.drift import Books
 from trading.models import Drift, Position, Product, Strategy
+from trading.selectors import marks
+from trading.selectors.marks import Held, Prices
 from tvapp.lib.money import ZERO, plain
 
 Key = tuple[str, str, str]
@@ -82,6 +85,27 @@ def held(account_id: int, instrument_id: int | None, key: Key, strategy_id: int 
     if not books.strategies and not books.outside:
         return ZERO
     return domain.held(books, strategy_id, side, there(of_key(account_id, key), books, key[2]))
+
+
+# --- what no book has -------------------------------------------------------------------------------------------
+
+
+def unbooked(prices: Prices) -> list[Held]:
+    """What brokers hold beyond the desk's books, at its mark: carried over from before the desk, say. It is at stake until a person settles it.
+
+    Shares are left out: the depository's own are no position.
+    """
+    rows = standing().exclude(product__in=(Product.CNC, Product.MTF)).select_related("account")
+    found = []
+    for row in marks.of_book(rows, prices.simulated):
+        if abs(row.theirs) <= abs(row.booked):
+            continue
+        name = {"exchange": row.exchange, "tradingsymbol": row.tradingsymbol}
+        traded = Instrument.objects.filter(**name).select_related("quote").first()
+        if traded is not None:
+            spot = marks.spot_of(row.account, traded)
+            found.append(Held(spot, None, row.product, row.theirs - row.booked, ZERO, ZERO, prices.mark(spot)))
+    return found
 
 
 # --- for pages --------------------------------------------------------------------------------------------------

@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 from django.db.models import Count, Max, Q, QuerySet
 
+from brokers.models import Environment
 from risk.types import Counters, ScopeFacts
 from trading.domain import orderfsm, timeframe
 from trading.domain.orderfsm import State
 from trading.models import Order, OrderType, Pending, Role, Source
-from trading.selectors import marks
+from trading.selectors import drift, marks
 from trading.selectors.marks import Held, Mark, Prices, Spot, once
 from trading.selectors.results import Results
 from tvapp.lib import clock
@@ -186,6 +187,8 @@ class Book:
         self._units: dict[int, Decimal | None] = {}
         self.working = working(order)
         self.held = marks.held(self.prices)
+        local = order.account_id is not None and order.account.environment == Environment.PAPER  # nothing is held past the desk there
+        self.unbooked = [] if local else once(("unbooked", order.simulated, order.account_id), lambda: drift.unbooked(self.prices))
 
     def facts(self, scope: Scope) -> dict[str, object]:
         """Open symbols, open orders and exposures of one scope."""
@@ -205,7 +208,7 @@ class Book:
     def weights(self, scope: Scope) -> dict[Key, Weight]:
         held: dict[Key, list[Held]] = {}
         resting: dict[Key, list[Working]] = {}
-        for position in self.held:
+        for position in (*self.held, *self.unbooked):
             if scope.keeps(position.spot.account_id, position.strategy_id):
                 held.setdefault((position.spot.account_id, position.spot.instrument_id), []).append(position)
         for order in self.working:

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from django.db.models import QuerySet
 
-from brokers.models import BrokerHolding, BrokerPosition, Environment, Quote
+from brokers.models import BrokerAccount, BrokerHolding, BrokerPosition, Environment, Instrument, Quote
 from trading.models import Order, Position
 from tvapp.lib import clock
 
@@ -132,9 +132,21 @@ class Prices:
 
 def positions(simulated: bool) -> QuerySet[Position]:
     """The positions of one book that are not flat."""
-    rows = Position.objects.exclude(quantity=0)
+    return of_book(Position.objects.exclude(quantity=0), simulated)
+
+
+def of_book(rows: QuerySet, simulated: bool) -> QuerySet:
+    """Those of the rows whose account belongs to the book."""
     live = {"account__environment": Environment.LIVE}
     return rows.exclude(**live) if simulated else rows.filter(**live)
+
+
+def spot_of(account: BrokerAccount, traded: Instrument) -> Spot:
+    """The same from the rows themselves; `traded` is read with its quote."""
+    quote = getattr(traded, "quote", None)
+    price = (quote.ltp, quote.source, quote.at, quote.close) if quote else (None, None, None, None)
+    whose = account.pk, traded.pk, account.environment, account.broker, account.quote_source
+    return Spot(*whose, traded.exchange, traded.tradingsymbol, traded.multiplier, *price)
 
 
 _kept: ContextVar[dict[Hashable, object] | None] = ContextVar("kept", default=None)

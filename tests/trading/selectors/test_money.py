@@ -21,7 +21,7 @@ from tests.factories import (
     SyncStateFactory,
 )
 from trading.selectors import closable, funds, snapshot
-from trading.selectors.facts import Book
+from trading.selectors.facts import Book, counters
 from tvapp.lib import clock
 
 NOW = clock.now()
@@ -104,6 +104,17 @@ def test_it_counts_orders_without_a_known_outcome_in_every_product(remote, statu
     OrderFactory(strategy=remote, status=status, product=product, simulated=False)
     order = asked(remote, side="BUY")
     assert closable.orders(order, NOW, Book(order, NOW)).unresolved == count
+
+
+@pytest.mark.parametrize(("product", "booked", "theirs", "at_stake"), [("NRML", 0, -75, 75 * 200), ("NRML", 10, 30, 20 * 200), ("NRML", 10, 4, 0), ("CNC", 0, 75, 0)])
+def test_it_counts_what_the_broker_holds_beyond_the_books(remote, product, booked, theirs, at_stake):
+    """Carried over from before the desk: nobody's strategy, but at stake."""
+    held = InstrumentFactory(tradingsymbol="SBIN")
+    DriftFactory(account=remote.account, tradingsymbol="SBIN", product=product, ours=D(booked), booked=D(booked), theirs=D(theirs))
+    BrokerPositionFactory(account=remote.account, tradingsymbol="SBIN", product=product, net_qty=D(theirs), ltp=D(200), at=NOW)
+    found = counters(asked(remote, side="BUY"), NOW).scopes
+    counted = [(facts.others, facts.open_symbols) for facts in (found["GLOBAL"], found[f"STRATEGY:{remote.name}"])]
+    assert counted == [(at_stake, int(at_stake > 0)), (0, 0)], held
 
 
 # ------------------------------------------------------------------------- money
