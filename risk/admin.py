@@ -7,7 +7,7 @@ from django.db.models import Q
 
 from brokers.models import BrokerAccount
 from risk.loosening import is_looser
-from risk.models import Decision, MarketHours, MarketSession, RiskSettings, Scope, TradingState
+from risk.models import Decision, LiveArm, MarketHours, MarketSession, RiskSettings, Scope, TradingState, Trip
 from tvapp.admin_base import DeskAdmin, HistoryAdmin, OwnedAdmin, OwnedForm, ReadOnlyAdmin, ReadOnlyMixin, symbols_field, times_field
 from tvapp.lib.errors import AppError
 from tvapp.owned import may_see_all
@@ -134,21 +134,53 @@ class DecisionAdmin(ReadOnlyAdmin):
         return super().get_queryset(request).defer("findings", "data", "snapshot")
 
 
-@admin.register(TradingState)
-class TradingStateAdmin(ReadOnlyMixin, HistoryAdmin, DeskAdmin):
-    """Where trading is stopped. It is changed by the kill switch alone, never by editing a row."""
+class ScopedAdmin(ReadOnlyMixin, DeskAdmin):
+    """Rows that name a scope: a person sees those of the desk, of their own accounts and of the strategies on them."""
 
-    list_display = ["scope", "state", "reason", "actor", "at"]
-    fields = ["scope", "state", "reason", "actor", "at"]
-    ordering = ["-at"]
+    def mine(self, user) -> Q:
+        return Q(scope="GLOBAL") | Q(scope__in=_scopes(user))
 
     def get_queryset(self, request):
         rows = super().get_queryset(request)
-        return rows if may_see_all(request.user) else rows.filter(Q(scope="GLOBAL") | Q(scope__in=_scopes(request.user)))
+        return rows if may_see_all(request.user) else rows.filter(self.mine(request.user))
 
     def has_view_permission(self, request, obj=None):
         allowed = super().has_view_permission(request, obj)
-        return allowed and (obj is None or may_see_all(request.user) or obj.scope == "GLOBAL" or obj.scope in _scopes(request.user))
+        return allowed and (obj is None or self.get_queryset(request).filter(pk=obj.pk).exists())
+
+
+@admin.register(TradingState)
+class TradingStateAdmin(ScopedAdmin, HistoryAdmin):
+    """Where trading is stopped. It is changed by the kill switch alone, never by editing a row."""
+
+    list_display = ["scope", "state", "reason", "actor", "at"]
+    fields = ["scope", "state", "reason", "actor", "at", "cancel_open"]
+    ordering = ["-at"]
+
+
+@admin.register(Trip)
+class TripAdmin(ScopedAdmin):
+    """What stopped by itself. It ends on the page of the kill switch, or when its time is over, never by editing a row."""
+
+    list_display = ["at", "scope", "code", "effect", "reason", "until", "released_at", "released_by"]
+    list_filter = ["effect", ("released_at", admin.EmptyFieldListFilter)]
+    search_fields = ["scope__exact", "code__exact"]
+    search_help_text = "Scope (ACCOUNT:3), or a code."
+    ordering = ["-id"]
+
+
+@admin.register(LiveArm)
+class LiveArmAdmin(ScopedAdmin):
+    """Who let which strategy open live positions, until when, and why that ended. A strategy is armed and disarmed on its own page."""
+
+    list_display = ["at", "strategy_key", "by", "until", "ended_at", "ended_why", "waiver"]
+    list_filter = [("ended_at", admin.EmptyFieldListFilter)]
+    search_fields = ["strategy_key__exact"]
+    search_help_text = "Number of a strategy."
+    ordering = ["-id"]
+
+    def mine(self, user) -> Q:
+        return Q(strategy_key__in=BrokerAccount.objects.for_user(user).exclude(strategies=None).values("strategies__id"))
 
 
 @admin.register(MarketHours)

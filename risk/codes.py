@@ -9,15 +9,17 @@ UNREADABLE = "unreadable"
 
 
 class Group(StrEnum):
-    """Who says it: the gate, the routing of an alert, or the road to the broker."""
+    """Who says it: the gate, the routing of an alert, the road to the broker, or the desk when it stops by itself."""
 
     RISK = "RISK"
     ROUTE = "ROUTE"
     ROAD = "ROAD"
+    STOP = "STOP"
 
 
-RISK, ROUTE, ROAD = Group.RISK, Group.ROUTE, Group.ROAD
+RISK, ROUTE, ROAD, STOP = Group
 REJECTS, CUTS, HOLDS, WAITS, ENDS = "rejects", "cuts or rejects", "holds", "waits for a person", "nothing is sent"
+ONLY_EXITS, ALL_STOPPED = "only exits leave until the release", "nothing leaves until the release"
 BLANKS = {name: f"*{name}*" for name in ("rule", "scope", "limit", "actual")}
 
 
@@ -418,8 +420,8 @@ class Code(StrEnum):
         "Look into the broker's order book, then decide; the tag stays watched.",
     )
     TAG_TWICE = (
-        "TAG_TWICE", ROAD, "Two orders, one tag", "needs review", "the broker shows more than one order with this tag",
-        "Check the broker's order book at once.",
+        "TAG_TWICE", ROAD, "Two orders, one tag", "needs review, and the account stops", "the broker shows more than one order with this tag",
+        "Check the broker's order book at once; release the account when you know what is live.",
     )
     TAG_FOREIGN = (
         "TAG_FOREIGN", ROAD, "Tag on another order", "needs review", "the broker shows this tag on an order for something else",
@@ -524,6 +526,39 @@ class Code(StrEnum):
     MARKET_CLOSED = (
         "MARKET_CLOSED", ROAD, "Market closed", "refused by the broker", "the broker refused the order because the market is closed",
         "Send it again in the session, or give the strategy an off-hours policy.",
+    )
+
+    REFUSAL_STREAK = (
+        "REFUSAL_STREAK", STOP, "Refusals in a row", ONLY_EXITS, "the broker refused several orders of the strategy in a row",
+        "Read the broker's words on the last ones and put it right, then release the strategy. Counting begins anew.",
+    )
+    UNKNOWN_STREAK = (
+        "UNKNOWN_STREAK", STOP, "Unknown outcomes", ONLY_EXITS, "the outcome of several orders of the account within 10 minutes is not known",
+        "Wait until they are settled and check the connection, then release the account. Counting begins anew.",
+    )
+    DRIFT_SPREAD = (
+        "DRIFT_SPREAD", STOP, "Positions differ", ONLY_EXITS, "the positions of the account in more than 3 symbols are not what the desk booked",
+        "Settle the differences on the positions page, then release the account. It stops again only when a new difference comes.",
+    )
+    CLOCK_OFF = (
+        "CLOCK_OFF", STOP, "Clock off", ONLY_EXITS, "this machine's clock and the broker's are more than 2 s apart",
+        "Set the machine's clock by the network, then release the account.",
+    )
+    OVERFILLED = (
+        "OVERFILLED", STOP, "More filled than ordered", ALL_STOPPED, "the broker filled more of an order than was ordered",
+        "Compare order and trades in the broker's app, put the position right there, then release the account.",
+    )
+    CROSSED_ZERO = (
+        "CROSSED_ZERO", STOP, "Position turned around", ALL_STOPPED, "an order that was to close a position only turned it around",
+        "Look at the position and close what is too much, then release the account. After stop and target both filled, exits still leave.",
+    )
+    IP_NOT_ALLOWED = (
+        "IP_NOT_ALLOWED", STOP, "Address refused", ALL_STOPPED, "the broker does not take orders from this machine's address",
+        "Enter the address in the broker's developer console, then release the account.",
+    )
+    TLS_CERT = (
+        "TLS_CERT", STOP, "Certificate refused", ALL_STOPPED, "the certificate of the broker could not be verified",
+        "Check the machine's clock, its certificates and the network between, then release the account.",
     )
 
 

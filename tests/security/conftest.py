@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 
 from brokers.models import BrokerAccount, BrokerSession, Instrument, Quote
-from risk.models import RiskSettings, TradingState
+from risk.models import LiveArm, RiskSettings, TradingState, Trip
 from tests import factories as make
 from tests.trading.desk import make_desk
 from tests.tvapp.people import browser, person
@@ -28,6 +28,8 @@ def victim(db):
     strategies.issue_secret(desk.auto, "test")
     RiskSettings.objects.create(owner=desk.owner, scope="ACCOUNT", account=desk.account, max_order_value=Decimal(5000))
     TradingState.objects.create(scope=f"STRATEGY:{desk.auto.pk}", state="REDUCING", actor="test", reason="victim-reason")
+    Trip.objects.create(scope=f"ACCOUNT:{desk.account.pk}", code="UNKNOWN_STREAK", reason="victim-reason")
+    LiveArm.objects.create(strategy_key=desk.auto.pk, by="test", until=clock.now(), waiver="victim-waiver")
     new_token(desk.owner, "victim-key")
     Quote.objects.get_or_create(instrument=Instrument.objects.first(), defaults={"ltp": 1500})
     make.TvSymbolOverrideFactory(owner=desk.owner, tv_symbol="NSE:victim-index")

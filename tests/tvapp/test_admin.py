@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from brokers.models import BrokerAccount, ChargeSchedule, FreezeLimit, Instrument, Quote
-from risk.models import Decision, MarketHours, MarketSession, RiskSettings, TradingState
+from risk.models import Decision, LiveArm, MarketHours, MarketSession, RiskSettings, TradingState, Trip
 from tests import factories as make
 from tests.trading.desk import make_desk
 from tests.tvapp.people import browser, person, strategy_of
@@ -55,6 +55,8 @@ def _furnish(name: str) -> User:
     strategies.issue_secret(desk.auto, name)
     RiskSettings.objects.create(owner=desk.owner, scope="ACCOUNT", account=desk.account, max_order_value=Decimal(5000))
     TradingState.objects.create(scope=f"STRATEGY:{desk.auto.pk}", state="REDUCING", actor=name, reason=f"of {name}")
+    Trip.objects.create(scope=f"ACCOUNT:{desk.account.pk}", code="UNKNOWN_STREAK", reason=f"of {name}")
+    LiveArm.objects.create(strategy_key=desk.auto.pk, by=name, until=clock.now(), waiver=f"of {name}")
     new_token(desk.owner, f"key of {name}")
     make.TvSymbolOverrideFactory(owner=desk.owner, tv_symbol=f"NSE:{name.upper()}")
     return desk.owner
@@ -94,6 +96,12 @@ def test_it_shows_a_trader_only_trading_states_that_concern_them(asha, ravi):
     assert {row.scope for row in seen} == {"GLOBAL", f"STRATEGY:{Strategy.objects.get(owner=asha, name='auto').pk}"}
 
 
+@pytest.mark.parametrize("model", [Trip, LiveArm])
+def test_it_shows_a_trader_the_stops_and_arms_of_their_own_strategies(model, asha, ravi, boss):
+    assert len(_rows(browser(asha), model)) == 1 and len(_rows(browser(boss), model)) == 2
+    assert browser(asha).get(_page(model, "changelist") + ("?effect__exact=REDUCING" if model is Trip else "?ended_at__isempty=1")).status_code == 200
+
+
 @pytest.mark.parametrize("model", OWNED, ids=lambda m: m.__name__)
 def test_it_shows_an_admin_everybodys_rows(model, asha, ravi, boss):
     assert _rows(browser(boss), model) == set(model._default_manager.values_list("pk", flat=True))
@@ -116,8 +124,10 @@ def _foreign(model, ravi) -> dict:
     names = {f.name for f in model._meta.get_fields()}
     if "owner" in names:
         return {"owner": ravi}
-    if model is TradingState:
+    if model in (TradingState, Trip):
         return {"reason": "of ravi"}
+    if model is LiveArm:
+        return {"waiver": "of ravi"}
     return {"order__owner": ravi} if "order" in names else {}
 
 
@@ -186,7 +196,7 @@ def test_it_offers_no_groups_and_no_single_permissions(boss):
 READ_ONLY = ["trading.Order", "trading.Alert", "trading.Signal", "trading.Fill", "trading.OrderEvent", "trading.SystemEvent", "risk.Decision"]
 
 
-@pytest.mark.parametrize("name", [*READ_ONLY, "risk.TradingState", "tvapp.ApiToken"])
+@pytest.mark.parametrize("name", [*READ_ONLY, "risk.TradingState", "risk.Trip", "risk.LiveArm", "tvapp.ApiToken"])
 def test_it_lets_nobody_write_what_the_desk_writes(name, asha, boss):
     from django.apps import apps
 

@@ -13,6 +13,7 @@ from tvapp.people.roles import may_trade
 GROUPS = {
     Group.RISK: ("The risk check", "Asked in this order right before an order is sent, in both modes alike. The first that refuses decides."),
     Group.ROUTE: ("When an alert comes in", "What routing finds before there is anything to measure."),
+    Group.STOP: ("When the desk stops by itself", "Shown on every page until the release. A rate or the day's loss stops a scope, too."),
     Group.ROAD: ("On the way to the broker", "What can happen to an order after the risk check let it pass."),
 }
 

@@ -14,7 +14,7 @@ ROLES = (VIEWER, TRADER, ADMIN)
 
 _SEEN = {
     "brokers": ("brokeraccount", "instrument", "quote", "freezelimit", "chargeschedule"),
-    "risk": ("risksettings", "decision", "tradingstate", "markethours", "marketsession"),
+    "risk": ("risksettings", "decision", "tradingstate", "trip", "livearm", "markethours", "marketsession"),
     "trading": ("strategy", "alert", "signal", "order", "orderattempt", "orderevent", "fill", "position", "systemevent", "tvsymboloverride"),
     "tvapp": ("apitoken",),
 }
