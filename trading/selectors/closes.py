@@ -38,7 +38,7 @@ class Theirs(NamedTuple):
 class Closes:
     """The closes before today. Brokers' rows are read once, when they are first asked for; `account_id` None: those of every account.
 
-    First usable: the close that came with a price of today; the broker's own, once its market has opened today; the last price before the day;
+    First usable: the close that came with a price of today, or the broker's own, once the market has opened today; the last price before that;
     what the position cost. Before the market opens its last price is the close: a night must not count the day before once more.
     """
 
@@ -51,12 +51,13 @@ class Closes:
     def of(self, spot: Spot, average: Decimal) -> Start:
         usable = spot.ltp is not None and Quote.serves(spot, spot)  # a row of columns has all it looks at
         priced_today = usable and clock.trading_day(spot.at) == self.today
-        if priced_today and spot.close:
+        began = priced_today and has_opened(spot.exchange, spot.at)
+        if began and spot.close:
             return Start(spot.close, Basis.CLOSE)
         theirs = self.theirs.get((spot.account_id, spot.exchange, spot.symbol)) if spot.broker != BrokerName.PAPER else None
         if theirs and (found := self._of_broker(spot.exchange, theirs)):
             return found
-        return Start(spot.ltp, Basis.LAST) if usable and not priced_today else Start(average, Basis.AVERAGE)
+        return Start(spot.ltp, Basis.LAST) if usable and not began else Start(average, Basis.AVERAGE)
 
     def _of_broker(self, exchange: str, row: Theirs) -> Start | None:
         if clock.trading_day(row.at) == self.today and has_opened(exchange, row.at):

@@ -76,6 +76,8 @@ def test_it_does_not_count_yesterday_again_before_the_market_opens(desk, moment)
     assert day_of().unrealised == -400
     moment.move_to(at(TUESDAY, 8))
     assert (day_of().unrealised, day_of().estimated) == (0, True)
+    price("INFY", 60, close=100)  # told again this morning, with the close before yesterday's
+    assert (day_of().unrealised, day_of().estimated) == (0, True)
 
 
 @pytest.mark.parametrize(("hour", "open_", "expected"), [(8, True, 0), (10, True, -50), (10, False, 0)])
