@@ -262,13 +262,25 @@ def test_it_shows_before_saving_what_limits_would_have_changed(boss):
     data, client = _as_it_is(row, max_quantity_per_order="4"), browser(boss)
     page = client.post(f"/admin/risk/risksettings/{row.pk}/effect/", data)
     said = page.content.decode()
-    assert "<b>1</b> of 1 decisions" in said and "ALLOW 10" in said and "REJECT 0" in said and f'href="/orders/{order.pk}"' in said
+    assert "<b>1</b> of 1 decisions" in said and ">passed 10<" in said and ">rejected<" in said and f'href="/orders/{order.pk}"' in said
     row.refresh_from_db()
     assert row.max_quantity_per_order == 500
     kept = dict(page.context["kept"])
     assert client.post(_page(RiskSettings, "change", row.pk), {**data, **kept}).status_code == 302
     row.refresh_from_db()
     assert row.max_quantity_per_order == 4
+
+
+def test_it_shows_the_effect_of_a_milder_limit_without_the_password_and_asks_for_it_to_save(boss, settings):
+    settings.ALLOW_LIVE = True
+    row, client = RiskSettings.objects.get(scope="GLOBAL"), browser(boss)
+    page = client.post(f"/admin/risk/risksettings/{row.pk}/effect/", _as_it_is(row, max_order_value="900000", password="a-secret-typed-early"))
+    said = page.content.decode()
+    assert "With max order value 900000 instead of 100000" in said and 'type="password" name="password"' in said
+    assert "a-secret-typed-early" not in said
+    assert client.post(_page(RiskSettings, "change", row.pk), dict(page.context["kept"])).status_code == 200  # asked for again
+    row.refresh_from_db()
+    assert row.max_order_value == 100000
 
 
 def test_it_shows_the_form_again_when_the_limits_cannot_be_saved(boss):

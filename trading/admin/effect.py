@@ -3,11 +3,13 @@
 from datetime import timedelta
 from decimal import Decimal
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
+from risk.codes import Code
 from risk.models import RiskSettings, Scope
 from risk.replay import Change
 from trading.services import whatif
@@ -27,7 +29,7 @@ def effect_view(admin, request: HttpRequest, object_id: int) -> HttpResponse:
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     form = admin.get_form(request, row, change=True)(request.POST, instance=row)
-    if not form.is_valid():
+    if form.errors.keys() - {"password"}:  # that one is asked for when it is saved; looking needs none
         return admin.changeform_view(request, str(object_id))  # the form itself says what is wrong; it saves nothing while it is not valid
     now = clock.now()
     values = {name: getattr(form.instance, name) for name in form.changed_data if name in (*RiskSettings.PARAMETERS, "clamp_mode")}
@@ -35,9 +37,10 @@ def effect_view(admin, request: HttpRequest, object_id: int) -> HttpResponse:
     found = whatif.period(request.user, now - timedelta(days=DAYS), now, limits, most=MOST)
     context = {
         **admin.admin_site.each_context(request), "title": "What it would have changed", "opts": admin.opts, "row": row, "found": found,
-        "changed": [(name, _show(form.initial.get(name)), _show(value)) for name, value in values.items()], "codes": whatif.by_code(found.changes),
-        "shown": [_listed(change) for change in found.changes[-LISTED:]],
-        "kept": [(name, value) for name, texts in request.POST.lists() for value in texts if name != "csrfmiddlewaretoken"],
+        "changed": [(_words(name), _show(form.initial.get(name)), _show(value)) for name, value in values.items()],
+        "codes": [(_about(code), count) for code, count in whatif.by_code(found.changes).items()],
+        "shown": [_listed(change) for change in found.changes[-LISTED:]], "asks": settings.ALLOW_LIVE and form.looser(),
+        "kept": [(name, value) for name, texts in request.POST.lists() for value in texts if name not in ("csrfmiddlewaretoken", "password")],
     }  # fmt: skip
     return TemplateResponse(request, "admin/risk/risksettings/effect.html", context)
 
@@ -59,5 +62,19 @@ def _show(value: object) -> str:
 
 def _listed(change: Change) -> dict[str, object]:
     was = change.stored
-    sides = {"was": f"{was.verdict} {plain(was.final)}", "would": f"{change.verdict} {plain(change.final)}"}
+    sides = {"was": _side(was.verdict, was.final), "would": _side(change.verdict, change.final)}
     return {"order": was.order, "sentence": change.sentence, **sides}
+
+
+def _side(verdict: str, final: Decimal) -> str:
+    """Passed 45, cut to 9, rejected, held."""
+    many = plain(final)
+    return {"ALLOW": f"passed {many}", "CLAMP": f"cut to {many}", "DEFER": "held"}.get(verdict, "rejected")
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _about(code: str) -> str:
+    return Code(code).about.lower() if code in Code.__members__ else "passes"
