@@ -59,6 +59,11 @@ def _list_looser(old: Collection[str], new: Collection[str]) -> bool:
 
 
 def _times_looser(old: object, new: object) -> bool:
-    """A time that is gone or later lets more through."""
-    was, now = (value if isinstance(value, Mapping) else {} for value in (old, new))
-    return any(key not in now or str(now[key]) > str(at) for key, at in was.items())
+    """A time that is gone or later lets more through. One of an exchange and a product (`MCX:MIS`) stands before the product's (`MIS`)."""
+    was, now = ({key: str(at) for key, at in value.items()} if isinstance(value, Mapping) else {} for value in (old, new))
+    both = [(_time_of(was, key), _time_of(now, key)) for key in {*was, *now}]
+    return any(before is not None and (after is None or after > before) for before, after in both)
+
+
+def _time_of(times: Mapping[str, str], key: str) -> str | None:
+    return times.get(key, times.get(key.rpartition(":")[2]))

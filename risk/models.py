@@ -193,9 +193,13 @@ class RiskSettings(OwnedModel):
 
 def clean_symbols(name: str, value: object) -> list[str]:
     """A list of `EXCHANGE:SYMBOL` (or bare symbols), upper-case and each once. Raises ValidationError."""
-    if not isinstance(value, list) or not all(isinstance(v, str) and 0 < len(v.strip()) <= 64 for v in value):
-        raise ValidationError({name: 'This must be a list of symbols like ["NSE:INFY"].'})
-    return list(dict.fromkeys(v.strip().upper() for v in value))
+    refused = ValidationError({name: 'This must be a list of symbols like ["NSE:INFY"].'})
+    if not isinstance(value, list) or not all(isinstance(v, str) and len(v.strip()) <= 64 for v in value):
+        raise refused
+    symbols = [[part.strip() for part in v.upper().split(":")] for v in value]
+    if not all(len(parts) <= 2 and all(parts) and not set(parts[-1]) & set(",;|") for parts in symbols):
+        raise refused  # it would be no symbol's name, so that the list would not stop what it is meant to stop
+    return list(dict.fromkeys(":".join(parts) for parts in symbols))
 
 
 def clean_names(name: str, value: object) -> list[str]:

@@ -14,7 +14,7 @@ ANY = {
     **dict.fromkeys(MOST | LEAST, FIGURES),
     **{name: st.sampled_from(ladder) for name, ladder in LADDERS.items()},
     **{name: st.lists(st.sampled_from(["NSE:A", "NSE:B", "NSE:C"]), unique=True) for name in ("symbol_allow_list", "symbol_deny_list")},
-    "entry_cutoff": st.dictionaries(st.sampled_from(["MIS", "CNC"]), st.sampled_from(["10:00", "15:00"])),
+    "entry_cutoff": st.dictionaries(st.sampled_from(["MIS", "CNC", "MCX:MIS"]), st.sampled_from(["10:00", "15:00"])),
 }
 CASES = st.sampled_from(sorted(ANY)).flatmap(lambda name: st.tuples(st.just(name), ANY[name], ANY[name], ANY[name]))
 
@@ -38,7 +38,7 @@ def test_it_never_calls_two_tightenings_in_a_row_a_loosening(case):
     ("allow_short_selling", False, True), ("allow_short_selling", False, None), ("clamp_mode", "REJECT", "CLAMP"), ("session_policy", "DEFER", ""),
     ("on_loss_breach", "", "BLOCK"), ("symbol_allow_list", ["NSE:A"], []), ("symbol_allow_list", ["NSE:A"], ["NSE:A", "NSE:B"]),
     ("symbol_deny_list", ["NSE:A"], []), ("no_trade_windows", ["09:15-09:20"], []), ("entry_cutoff", {"MIS": "15:00"}, {"MIS": "15:05"}),
-    ("entry_cutoff", {"MIS": "15:00"}, {}), ("unlimited", [], ["max_order_value"]), ("a_limit_of_tomorrow", 1, 2),
+    ("entry_cutoff", {"MIS": "15:00"}, {}), ("entry_cutoff", {"MIS": "15:00"}, {"MIS": "15:00", "MCX:MIS": "23:00"}), ("unlimited", [], ["max_order_value"]), ("a_limit_of_tomorrow", 1, 2),
 ])  # fmt: skip
 def test_it_tells_milder_from_stricter(name, tight, mild):
     assert is_looser(name, tight, mild)

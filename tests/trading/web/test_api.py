@@ -264,7 +264,8 @@ def test_it_takes_every_parameter_and_gives_it_back_exactly(desk, api):
 
 @pytest.mark.parametrize("body", [{"no_trade_windows": ["13:00-12:00"]}, {"entry_cutoff": {"MIS": "25:00"}}, {"square_off_time": {"mis": "15:00"}},
                                   {"session_policy": "MAYBE"}, {"max_daily_loss": -1}, {"no_trade_windows": "12:00-13:00"}, {"margin_buffer_pct": 101},
-                                  {"entry_cutoff": {"MIS": 15}}, {"entry_cutoff": []}, {"no_trade_windows": [["12:00-13:00"]]}])  # fmt: skip
+                                  {"entry_cutoff": {"MIS": 15}}, {"entry_cutoff": []}, {"no_trade_windows": [["12:00-13:00"]]},
+                                  {"symbol_deny_list": ["NSE:INFY,NSE:SBIN"]}, {"symbol_deny_list": ["NSE:"]}])  # fmt: skip
 def test_it_refuses_a_limit_that_means_nothing(desk, api, body):
     path = f"/api/risk-settings/{RiskSettings.objects.get(scope='GLOBAL').pk}"
     answer = api.patch(path, body, format="json")
