@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods
 from risk.models import Decision
 from trading.models import Strategy
 from trading.services import ingest
+from trading.templatetags.desk import qty
 from trading.web.verdict import rules, shown
 from trading.web.webhook import MOST, too_large
 from tvapp.lib.errors import AppError
@@ -21,6 +22,11 @@ STEPS = {
     "WAITS": "It would wait in the queue for a person.",
     "SENT": "It would be sent by itself.",
     "STALE": "It would end at once as too old.",
+}
+JUDGED = {  # what becomes of one that is automatic is said by the risk check
+    "REJECT": "The risk check would reject it.",
+    "DEFER": "The risk check would put it on hold.",
+    "CLAMP": "It would be sent by itself, cut to {}.",
 }
 
 
@@ -68,4 +74,6 @@ def _told(one: Mapping) -> dict[str, object]:
     said = one["verdict"]
     decision = Decision(**{name: said[name] for name in ("verdict", "code", "sentence", "order_class", "findings")}, final=Decimal(said["final"]))
     first, rest = rules(decision)
+    if one["step"] == "SENT":
+        facts["step"] = JUDGED.get(said["verdict"], STEPS["SENT"]).format(qty(decision.final))
     return {**facts, "verdict": shown(decision), "rules": first, "more_rules": rest}

@@ -115,6 +115,14 @@ def test_the_page_shows_the_verdict_rule_by_rule(desk, client):
     assert f'value="{desk.auto.pk}" selected' in client.get(f"/alerts/try?strategy={desk.auto.pk}").content.decode()
 
 
+@pytest.mark.parametrize(("mode", "said"), [("REJECT", "The risk check would reject it."), ("CLAMP", "It would be sent by itself, cut to 5.")])
+def test_the_page_says_what_the_risk_check_makes_of_an_automatic_one(desk, client, mode, said):
+    RiskSettings.objects.filter(scope="GLOBAL").update(max_quantity_per_order=5, clamp_mode=mode)
+    client.force_login(desk.owner)
+    page = client.post("/alerts/try", {"body": json.dumps(desk.body("auto")), "strategy": ""}).content.decode()
+    assert said in page and "(GLOBAL)" not in page and "(desk-wide)" in page
+
+
 def test_the_page_of_a_dry_alert_shows_what_it_would_have_done(desk, client):
     client.force_login(desk.owner)
     answer = desk.send("auto", dry_run=True)
