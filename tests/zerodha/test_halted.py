@@ -3,6 +3,8 @@
 import pytest
 
 from brokers import throttle
+from risk.models import LiveArm
+from tests import factories as make
 from trading.models import AfterHours, Gtt, Order, Strategy, SystemEvent
 from trading.services import dispatch, halt, modify
 from tvapp.lib.errors import AppError
@@ -176,8 +178,10 @@ def test_it_cancels_what_was_on_the_wire_when_the_switch_was_pressed_and_rests_a
 
 def test_it_cancels_what_rests_also_when_whoever_pressed_the_switch_died(road, monkeypatch):
     order_id = road.resting()
-    monkeypatch.setattr(halt, "_cancel_open", lambda *_: 1 / 0)
+    make.LiveArmFactory(strategy_key=road.auto.pk)
+    monkeypatch.setattr(halt.sysevents, "record", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         halt.kill("GLOBAL", reason="storm", actor="asha")
+    monkeypatch.undo()
     road.go(0, 1, 5)
-    assert road.order(order_id).status == "CANCELLED"
+    assert road.order(order_id).status == "CANCELLED" and LiveArm.objects.get().ended_at

@@ -5,6 +5,7 @@ import pytest
 from brokers.models import Instrument
 from risk import holidays
 from risk.models import RiskSettings
+from tests import factories as make
 from tests.zerodha.test_books import outside
 from tests.zerodha.test_drift import entered, there
 from trading.models import Order, Position, Source, SquareOff, Strategy, SystemEvent
@@ -159,3 +160,12 @@ def test_it_closes_a_strategy_at_its_own_earlier_time(timed):
     Strategy.objects.filter(pk=timed.auto.pk).update(limits=limits)
     at(timed, "14:00:00")
     assert (there(timed), SquareOff.objects.get().strategy) == (0, timed.auto)
+
+
+def test_it_closes_by_the_clock_also_what_comes_to_light_later_in_another_market(timed):
+    at(timed, "15:10:00")
+    make.PositionFactory(account=timed.account, strategy=timed.auto, instrument=make.InstrumentFactory(exchange="BSE"), product="MIS", quantity=5)
+    timed.go(0, 1, 1)
+    assert [row.exchanges for row in SquareOff.objects.order_by("id")] == [["NSE"], ["BSE"]]
+    timed.go(0, 1, 1, 5, 5)
+    assert SquareOff.objects.count() == 2

@@ -34,7 +34,7 @@ def kill(key: str, *, reason: str, actor: str, cancel_open: bool = True) -> dict
     Counts what it put on hold, what it asked to cancel, and orders placed elsewhere (`external`), which go on resting: they are another
     hand's decision, and may guard a position the desk knows nothing of.
     """
-    _set(key, TradingMode.HALTED, reason, actor, cancel_open=cancel_open)
+    _set(key, TradingMode.HALTED, reason, actor, cancel_open=cancel_open)  # by itself: nothing that fails behind it takes it back
     sysevents.record("risk", "KILL_ON", f"{actor} stopped trading ({key}): {reason or 'no reason given'}.", level=Level.ERROR)
     disarming.disarm_scope(key, f"{actor} stopped trading ({key})", actor=actor)
     done = {"held": trips.park(key, actor), "cancelled": _cancel_open(key, actor) if cancel_open else 0}
@@ -70,8 +70,11 @@ def status() -> list[Stop]:
 
 
 def sweep() -> int:
-    """Cancels what the switch could not: what was on the wire and rests by now, or all of it when whoever pressed it died. Each is asked once."""
-    return sum(_cancel_late(row) for row in TradingState.objects.filter(state=TradingMode.HALTED, cancel_open=True))
+    """Ends what the switch could not: what was on the wire and rests by now, or all of it when whoever pressed it died. Each is asked once."""
+    rows = list(TradingState.objects.filter(state=TradingMode.HALTED))
+    for row in rows:
+        disarming.disarm_scope(row.scope, f"{row.actor} stopped trading ({row.scope})", actor=row.actor)
+    return sum(_cancel_late(row) for row in rows if row.cancel_open)
 
 
 def _cancel_late(row: TradingState) -> int:

@@ -337,7 +337,7 @@ def sweep() -> int:
 
 
 def _start_due() -> int:
-    """From the database alone: whatever is open past its time while its market still trades, once for each time of the day."""
+    """From the database alone: whatever is open past its time while its market still trades, once for each time of the day and market."""
     times, now = read.schedules(), clock.now()
     at = now.astimezone(clock.IST).time()
     if not any(time.fromisoformat(text) <= at for each in times for text in each.by_key.values()):
@@ -354,8 +354,12 @@ def _start_one(account_id: int, strategy_id: int | None, at: time, things: set[t
     account = BrokerAccount.objects.select_related("owner").get(pk=account_id)
     day = clock.trading_day(clock.now())
     key = f"{day} {at:%H:%M} account {account_id}" + (f" strategy {strategy_id}" if strategy_id else "")
-    if SquareOff.objects.filter(schedule=key).exists():
+    begun = list(SquareOff.objects.filter(Q(schedule=key) | Q(schedule__startswith=f"{key};")))
+    things = {thing for thing in things if not any(thing[0] in row.exchanges and thing[1] in row.products for row in begun)}
+    if not things:
         return False
+    if begun:  # another market's position came to light meanwhile
+        key = f"{key}; {' '.join(sorted(':'.join(thing) for thing in things))}"[:120]
     exchanges, products = {exchange for exchange, _ in things}, {product for _, product in things}
     strategy = Strategy.objects.get(pk=strategy_id) if strategy_id else None
     start(account, actor="schedule", reason=f"it is {at:%H:%M}, the time to close {' and '.join(sorted(products))}", strategy=strategy,
