@@ -147,6 +147,7 @@ LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "Asia/Kolkata"  # what pages and the admin show; everything is stored in UTC
 USE_TZ = True
 USE_I18N = False
+FORMAT_MODULE_PATH = "tvapp.formats"
 STATIC_URL = "/static/"
 STATIC_ROOT = HOME / "static"
 _PLOTLY = Path((find_spec("plotly").submodule_search_locations or [""])[0]) / "package_data"  # the bundle, without importing plotly

@@ -271,6 +271,16 @@ def test_it_shows_before_saving_what_limits_would_have_changed(boss):
     assert row.max_quantity_per_order == 4
 
 
+def test_it_writes_times_in_24_hours_and_figures_without_empty_decimals(boss):
+    row, client = RiskSettings.objects.get(scope="GLOBAL"), browser(boss)
+    for value in ("90000", "80000.5"):
+        client.post(_page(RiskSettings, "change", row.pk), _as_it_is(row, max_order_value=value))
+    assert "90000 &rarr; 80000.5<br>" in client.get(_page(RiskSettings, "history", row.pk)).content.decode()
+    MarketHours.objects.update_or_create(exchange="NSE", defaults={"opens": "09:15", "closes": "15:30"})
+    hours = client.get(reverse("admin:risk_markethours_changelist")).content.decode()
+    assert ">15:30<" in hours and "p.m." not in hours
+
+
 def test_it_shows_the_effect_of_a_milder_limit_without_the_password_and_asks_for_it_to_save(boss, settings):
     settings.ALLOW_LIVE = True
     row, client = RiskSettings.objects.get(scope="GLOBAL"), browser(boss)
