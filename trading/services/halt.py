@@ -1,6 +1,7 @@
 """The kill switch: one row, committed before anybody is told it is on. It survives restarts and is read again right before each write."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from brokers.errors import Unavailable
 from brokers.models import BrokerAccount
@@ -48,11 +49,16 @@ def told(done: dict[str, int]) -> str:
     return ", ".join(text for count, text in ((hold, f"{hold} put on hold"), (asked, f"{asked} asked to cancel"), (others, left)) if count)
 
 
-def release(key: str, *, reason: str, actor: str, code: str = "") -> None:
+def release(key: str, *, reason: str, actor: str, code: str = "", seen: datetime | None = None) -> None:
     """ACTIVE again, its trips released; with `code` only that trip. Raises AppError without a reason.
 
+    `seen` is when the person was shown what stands: what was stopped after it is not released unseen (AppError STOPPED_AGAIN).
     Orders on hold do not leave by themselves: the sweeper puts young ones back to waiting, old ones end. Stops and targets are placed.
     """
+    for stop in standing([key]):
+        if seen and stop.at and stop.at > seen and code in ("", stop.code):
+            why = stop.reason or "no reason was given"
+            raise AppError("STOPPED_AGAIN", f"It was stopped once more after you opened the page ({why}). Look at it, then release it.", status=409)
     trips.release(key, code, reason=reason, actor=actor)
     if not code:
         _set(key, TradingMode.ACTIVE, reason, actor)

@@ -6,6 +6,7 @@ row and a toast, and a refusal keeps its HTTP status.
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from django.conf import settings
@@ -374,7 +375,12 @@ def release(request: HttpRequest) -> HttpResponse:
     except AppError as refused:
         form.add_error("password", refused.message)
         return _kill_page(request, release_form=form, status=refused.status)
-    halt.release(said["scope"], reason=said["reason"], actor=actor_of(request), code=said["code"])
+    seen = datetime.fromtimestamp(said["seen"], UTC) if said["seen"] else None
+    try:
+        halt.release(said["scope"], reason=said["reason"], actor=actor_of(request), code=said["code"], seen=seen)
+    except AppError as refused:
+        messages.error(request, f"{refused.message} ({request.correlation_id})")
+        return redirect("desk:kill")
     goes_on = "Trading goes on" if said["scope"] == "GLOBAL" and not said["code"] else "Released"
     messages.success(request, f"{goes_on}. Orders on hold do not leave by themselves: they wait for you, or end as too old.")
     return redirect("desk:dashboard")

@@ -16,6 +16,7 @@ from trading.selectors import gtts
 from trading.selectors.queue import AGES
 from trading.templatetags.desk import exact, qty, typed_price
 from trading.web.verdict import WORDS_OF_CHIPS
+from tvapp.lib import clock
 from tvapp.lib.money import on_step
 
 SMALLEST = Decimal("0.00000001")
@@ -211,4 +212,6 @@ class ReleaseForm(forms.Form):
         widget=forms.TextInput(attrs={"class": "in", "placeholder": "Why may trading go on?"}),
     )  # fmt: skip
     code = forms.RegexField(r"^[A-Z_]{1,40}$", required=False, widget=forms.HiddenInput())
+    # when the page was made, in seconds since 1970
+    seen = forms.FloatField(required=False, min_value=0, max_value=1e11, initial=lambda: clock.now().timestamp(), widget=forms.HiddenInput())
     password = password_again()

@@ -251,6 +251,18 @@ def test_it_lets_only_an_admin_release_and_only_with_a_reason(me):
     assert TradingState.objects.get(scope="GLOBAL").state == "ACTIVE"
 
 
+def test_it_does_not_release_what_somebody_stopped_after_the_page_was_opened(me):
+    roles.assign(me.user, roles.ADMIN)
+    halt.kill("GLOBAL", reason="first", actor="ravi")
+    form = me.client.get("/kill").context["release_form"]
+    halt.kill("GLOBAL", reason="worse now", actor="ravi")
+    said = {"reason": "looked at", "password": "a-long-Passw0rd"}
+    page = me.client.post("/release", {**said, "seen": form["seen"].value()}, follow=True)
+    assert "once more after you opened the page (worse now)" in text(page) and TradingState.objects.get(scope="GLOBAL").state == "HALTED"
+    me.client.post("/release", {**said, "seen": page.context["release_form"]["seen"].value()})
+    assert TradingState.objects.get(scope="GLOBAL").state == "ACTIVE"
+
+
 def test_it_shows_every_automatic_stop_with_its_reason_and_releases_it_alone(me):
     roles.assign(me.user, roles.ADMIN)
     key = f"STRATEGY:{me.strategy.pk}"
