@@ -105,7 +105,7 @@ def _closing(order: Order, rests: Iterable[tuple[str, Decimal]], net: Decimal, s
 def _rests(order: Order, others: Iterable[Working]) -> list[tuple[str, Decimal]]:
     """Side and unfilled rest of each other order. Exits that cancel each other count once, and those of the order's own pair not at all.
 
-    Resting exits of the order's own strategy make room before it leaves (`services.brackets.may_leave`): it is not cut for them.
+    Resting exits of the order's own strategy make room before it leaves (`services.brackets.has_room`): it is not cut for them.
     """
     rests: list[tuple[str, Decimal]] = []
     pairs: dict[tuple[object, ...], tuple[str, Decimal]] = {}

@@ -1,4 +1,4 @@
-"""Asks the gate and writes down what it said: as advice for a person (nothing is stored), or with authority in the claim."""
+"""Asks the gate and puts what it said into a row: as advice for a person, or with authority for the claim, which stores it."""
 
 from datetime import datetime
 
@@ -23,11 +23,9 @@ def advise(order: Order, now: datetime | None = None, *, later: bool = True) -> 
 
 
 def decide(order: Order, offer: Offer, margin: Margin | None = None) -> Decision:
-    """The authoritative decision about the order as it will be sent, stored. Runs inside the claim's transaction."""
+    """The authoritative decision about the order as it will be sent, as an unsaved row; the claim stores what it acts upon."""
     asked = snapshot.question(order, clock.now(), offer, margin)
-    row = _row(order, asked, engine.evaluate(asked.intent, asked.snapshot, asked.limits))
-    row.save(force_insert=True)
-    return row
+    return _row(order, asked, engine.evaluate(asked.intent, asked.snapshot, asked.limits))
 
 
 def _row(order: Order, asked: snapshot.Question, said: Verdict) -> Decision:

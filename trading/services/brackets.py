@@ -254,11 +254,7 @@ def _replace(child: Order, room: Decimal, because: str) -> None:
 
 
 def may_leave(order: Order) -> bool:
-    """Whether a QUEUED order may be claimed now; inside the claim's transaction.
-
-    An entry whose stop cannot be placed goes back to waiting. An order that closes what exits guard lets them make room first: otherwise both
-    could fill, and the position would turn around.
-    """
+    """Whether a QUEUED order may be claimed now; inside the claim's transaction. An entry whose stop cannot be placed goes back to waiting."""
     if order.source == Source.SQUARE_OFF:
         return True  # what rested was cancelled before it was made, and what could not be is counted in its size
     if order.source == Source.BRACKET:
@@ -267,7 +263,7 @@ def may_leave(order: Order) -> bool:
         return _back_to_waiting(order, "BRACKET_UNSUPPORTED", f"{fault} The order waits rather than go without.")
     if fault := gtts.fault(order):
         return _back_to_waiting(order, "GTT_NOT_POSSIBLE", fault)
-    return _made_room(order)
+    return True
 
 
 def _back_to_waiting(order: Order, code: str, text: str) -> bool:
@@ -288,7 +284,12 @@ def _waits_for_old(child: Order) -> bool:
     return True
 
 
-def _made_room(order: Order) -> bool:
+def has_room(order: Order) -> bool:
+    """Whether an order that the gate lets go may leave now. One that closes what exits guard lets them make room first: otherwise both could fill,
+    and the position would turn around.
+    """
+    if order.source in (Source.SQUARE_OFF, Source.BRACKET):
+        return True
     if not read.exits_of(order).filter(side=order.side).exists():
         return True  # most orders close nothing that is guarded
     left_after = max(read.held(order, order.side) - (order.quantity or ZERO), ZERO)

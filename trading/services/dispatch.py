@@ -162,8 +162,12 @@ def claim(order_id: int, margin: Margin | None = None) -> Claimed | None:
             return None
         offer = pricing.offer(order, clock.now())
         decision = advice.decide(order, offer, margin)
+        stops = decision.verdict in (Verdict.REJECT, Verdict.DEFER)
+        if not stops and not offer.unpriced and not brackets.has_room(order):  # a stop gives way to what leaves, and to nothing else
+            return None
+        decision.save(force_insert=True)
         crash.point("dispatch.decided")
-        if decision.verdict in (Verdict.REJECT, Verdict.DEFER):
+        if stops:
             _stop(order, decision)
             return None
         if offer.unpriced:

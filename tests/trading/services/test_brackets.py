@@ -273,6 +273,24 @@ def test_it_keeps_the_stop_when_trading_is_stopped(desk):
     assert (exits(order)["STOP"].status, exits(order)["TARGET"].status) == ("OPEN", "CANCELLED")
 
 
+@pytest.mark.parametrize(("what", "status"), [("stopped", "HELD"), ("far", "REJECTED_RISK"), ("unpriced", "WAITING")])
+def test_it_keeps_the_stop_when_the_order_that_would_close_does_not_leave(desk, what, status):
+    from trading.services import halt
+
+    order, price = entry(desk), 1500
+    if what == "stopped":
+        halt.kill("GLOBAL", reason="test", actor="asha", cancel_open=False)
+    elif what == "far":
+        quote(order, price := 1300)
+    else:
+        Quote.objects.all().delete()
+    kind = {"order_type": "MARKET", "max_slippage_pct": "1", "price": None} if what == "unpriced" else {"order_type": "LIMIT", "price": price - 100}
+    out = desk.order("auto", trade={"order_action": "SELL", "quantity": 10, **kind})
+    work()
+    out.refresh_from_db()
+    assert (out.status, {c.status for c in order.children.all()}) == (status, {"OPEN"}), out.why
+
+
 def test_it_makes_the_exits_once_whatever_calls_it(desk):
     order = entry(desk)
     assert brackets.follow(order.pk) == 0
