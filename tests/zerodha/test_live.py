@@ -142,6 +142,10 @@ def more(road):
     strategies.update(road.auto, {"sizing_value": 100}, actor="asha")
 
 
+def later(road):
+    strategies.update(road.auto, {"max_age_s": 600}, actor="asha")
+
+
 def rename(road):
     strategies.update(road.auto, {"description": "breakouts"}, actor="asha")
 
@@ -151,7 +155,7 @@ def remap(road):
     overrides.after_mapping(row, actor="asha")
 
 
-@pytest.mark.parametrize(("change", "stays"), [(loosen, False), (tighten, True), (stop, False), (more, False), (rename, True), (remap, False)])
+@pytest.mark.parametrize(("change", "stays"), [(loosen, False), (tighten, True), (stop, False), (more, False), (later, False), (rename, True), (remap, False)])
 def test_it_is_disarmed_by_what_lets_more_through(live, change, stays):
     arm(live)
     change(live)
@@ -291,6 +295,14 @@ def test_it_is_not_armed_when_somebody_stops_trading_at_the_same_moment(live, mo
 
     monkeypatch.setattr(arming, "_arm", behind_a_stop)
     assert arm(live)[1]["code"] == code and not is_armed(live)
+
+
+def test_it_changes_nothing_of_an_armed_strategy_without_disarming_it(live, monkeypatch):
+    arm(live)
+    monkeypatch.setattr(disarming, "disarm", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        strategies.update(live.auto, {"sizing_value": 100}, actor="asha")
+    assert is_armed(live) and Strategy.objects.get(pk=live.auto.pk).sizing_value is None
 
 
 def test_it_counts_guesses_that_come_at_once(live, monkeypatch):

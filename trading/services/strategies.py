@@ -19,7 +19,7 @@ from tvapp.people.auth import digest
 SECRET_BYTES = 32
 WEIGHTY = (
     "account", "mode", "symbol", "default_exchange", "default_product", "product_from_signal", "sizing", "sizing_value", "capital", "use_target",
-    "max_slippage_pct",
+    "max_slippage_pct", "default_order_type", "dry_run", "after_hours", "hours_from", "hours_to", "max_age_s",
 )  # fmt: skip
 
 
@@ -35,13 +35,14 @@ def update(strategy: Strategy, changes: Mapping[str, object], *, actor: str) -> 
     changed = [name for name, value in changes.items() if getattr(strategy, name) != value]
     for name, value in changes.items():
         setattr(strategy, name, value)
-    saved = _save(strategy, f"Changed by {actor}.")
-    after_change(saved, changed, actor=actor)
+    with transaction.atomic():  # what was changed never counts under the arm that was given before it
+        saved = _save(strategy, f"Changed by {actor}.", [*changes, "updated_at"])
+        after_change(saved, changed, actor=actor)
     return saved
 
 
 def after_change(strategy: Strategy, changed: Collection[str], *, actor: str) -> None:
-    """What decides where its orders go and how large they are is other than when it was armed: it is armed anew, or stays disarmed."""
+    """What decides where and when its orders go and how large they are is other than when it was armed: it is armed anew, or stays disarmed."""
     if weighty := [name for name in changed if name in WEIGHTY]:
         disarming.disarm(strategy, f"{actor} changed {', '.join(name.replace('_', ' ') for name in weighty)}", actor=actor)
 
@@ -58,13 +59,14 @@ def check_account(strategy: Strategy) -> None:
         raise AppError("ACCOUNT_NOT_YOURS", "The account belongs to somebody else. Choose one of the strategy's owner.", extra={"field": "account"})
 
 
-def _save(strategy: Strategy, reason: str) -> Strategy:
+def _save(strategy: Strategy, reason: str, only: list[str] | None = None) -> Strategy:
+    """`only` these columns: another person's secret, limits or delete of the same moment stay as they are."""
     check_name(strategy.owner, strategy.name, but=strategy.pk)
     check_account(strategy)
     strategy._change_reason = reason
     try:
         with transaction.atomic():
-            strategy.save()
+            strategy.save(update_fields=only)
     except IntegrityError as exc:
         check_name(strategy.owner, strategy.name, but=strategy.pk)  # two at once: the loser hears why
         raise exc

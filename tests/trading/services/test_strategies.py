@@ -206,3 +206,11 @@ def test_it_is_reached_through_its_own_message(desk):
     body["timestamp"] = clock.now().isoformat()
     answer = ingest.receive(json.dumps(body).encode(), token=None, source="127.0.0.1", correlation_id="c1")
     assert (answer.status, len(answer.order_ids)) == (201, 1)
+
+
+def test_it_writes_only_what_was_changed_over_a_delete_of_the_same_moment(desk):
+    stale = Strategy.objects.get(pk=desk.auto.pk)
+    strategies.archive(desk.auto, "ravi")
+    strategies.update(stale, {"description": "breakouts"}, actor="asha")
+    row = Strategy.objects.get(pk=desk.auto.pk)
+    assert (row.description, row.enabled) == ("breakouts", False) and row.archived_at is not None
