@@ -242,22 +242,26 @@ def test_it_asks_in_the_admin_for_the_password_before_a_limit_is_loosened(live):
     assert save(max_order_value="90000", password=PASSWORD) == "90000" and not is_armed(live)
 
 
-def test_it_needs_the_arm_right_before_the_write_too(live, monkeypatch):
+@pytest.mark.parametrize(("undo", "code"), [
+    (lambda road: disarming.disarm(road.auto, "ravi disarmed it", actor="ravi"), "LIVE_NOT_ARMED"),
+    (lambda road: BrokerAccount.objects.update(enabled=False), "ACCOUNT_DISABLED"),
+])  # fmt: skip
+def test_it_needs_the_arm_and_the_account_right_before_the_write_too(live, monkeypatch, undo, code):
     arm(live)
     claim = dispatch.claim
 
     def disarmed(*args):
         done = claim(*args)
-        disarming.disarm(live.auto, "ravi disarmed it", actor="ravi")
+        undo(live)
         return done
 
     monkeypatch.setattr(dispatch, "claim", disarmed)
     order_id = live.alert()
     live.go(0)
     order = live.order(order_id)
-    assert (order.status, order.status_reason, live.truth(order_id)) == ("HELD", "LIVE_NOT_ARMED", [])
+    assert (order.status, order.status_reason, live.truth(order_id)) == ("HELD", code, [])
     live.go(1, 5)
-    assert (live.order(order_id).status_reason, live.truth(order_id)) == ("LIVE_NOT_ARMED", [])
+    assert (live.order(order_id).status_reason, live.truth(order_id)) == (code, [])
 
 
 def test_it_opens_nothing_on_the_account_the_strategy_traded_on_before(live):

@@ -164,6 +164,8 @@ def no_real_money(order: Order, *, closes: bool) -> Bar | None:
         return None
     if why := live.barred():
         return Bar("LIVE_NOT_ALLOWED", f"live orders are not allowed: {why}")
+    if not BrokerAccount.objects.filter(pk=order.account_id, enabled=True).exists():
+        return Bar("ACCOUNT_DISABLED", f"{order.account.name} was switched off")
     if not closes and order.source != Source.SQUARE_OFF and not live.armed(order, clock.now()):
         return Bar("LIVE_NOT_ARMED", "its strategy is not armed for live orders any more")
     return None

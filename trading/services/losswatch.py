@@ -71,7 +71,6 @@ def watched() -> Iterable[Watched]:
 
 
 def _watch(book: Results, rows: Iterable[Watched]) -> int:
-    _keep_peaks(book)
     stopped = 0
     for scope in rows:
         if not _belongs(scope, book.simulated):
@@ -80,6 +79,7 @@ def _watch(book: Results, rows: Iterable[Watched]) -> int:
             stopped += _judge(book, scope)
         except DatabaseError:  # one scope that cannot be written must not leave the others unwatched
             logger.exception("the daily loss of %s could not be judged", scope.key)
+    _keep_peaks(book)
     return stopped
 
 
