@@ -6,6 +6,7 @@ Reading a document back changes and adds; what the document does not name stays.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import date, time
 from decimal import Decimal
@@ -121,7 +122,7 @@ def load(data: object, *, actor: str, keep: bool = True) -> list[Change]:
     Leaves an event with every change, and ends every live arm. Raises AppError, naming the row and what is wrong with it.
     """
     parts = _parts(data)
-    with transaction.atomic():
+    with transaction.atomic(), nullcontext() if keep else sysevents.rehearsal():
         done = []
         for section in SECTIONS:  # one after the other: limits name strategies that were just made
             for change in _of_section(section, parts.get(section.name, [])):
@@ -136,7 +137,7 @@ def load(data: object, *, actor: str, keep: bool = True) -> list[Change]:
 
 def _record(done: Sequence[Change], actor: str) -> None:
     disarming.disarm_scope("GLOBAL", "settings were read back", actor=actor)
-    text = f"{actor} read settings back: {len(done)} rows made or changed. No strategy is armed any more."
+    text = f"{actor} read settings back: {len(done)} {'row' if len(done) == 1 else 'rows'} made or changed. No strategy is armed any more."
     sysevents.record("settings", "SETTINGS_LOADED", text, level=Level.WARNING, data={"changes": [line for c in done for line in c.lines()]})
 
 

@@ -1,4 +1,5 @@
 import json
+import logging
 from copy import deepcopy
 from datetime import timedelta
 
@@ -64,13 +65,16 @@ def test_it_puts_changed_and_lost_rows_back(filled):
     assert "~ limits: GLOBAL" in [line for change in done for line in change.lines()]
 
 
-def test_it_shows_the_difference_and_writes_nothing_before_it_is_asked_to(filled):
+def test_it_shows_the_difference_and_writes_nothing_before_it_is_asked_to(filled, caplog):
     data = written()
     row(data, "limits", scope="GLOBAL")["max_order_value"] = "25000"
+    caplog.set_level(logging.WARNING, "tvapp")
     (change,) = settingsfile.load(data, actor="asha", keep=False)
     assert list(change.lines()) == ["~ limits: GLOBAL", "    max_order_value: 100000 -> 25000"]
     assert RiskSettings.objects.get(scope="GLOBAL").max_order_value == 100000
-    assert not SystemEvent.objects.filter(code="SETTINGS_LOADED").exists()
+    assert not SystemEvent.objects.filter(code="SETTINGS_LOADED").exists() and "read settings back" not in caplog.text
+    settingsfile.load(data, actor="asha")
+    assert "asha read settings back: 1 row made or changed." in caplog.text
 
 
 def test_it_ends_every_live_arm_and_leaves_an_event(filled):
