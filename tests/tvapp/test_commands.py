@@ -194,7 +194,8 @@ def test_kill_stops_trading_and_says_what_it_did(desk):
 
 def test_kill_says_what_is_stopped_and_releases_it(desk):
     run("kill", "on", "--account", "paper", "--reason", "storm")
-    assert run("kill", "status").endswith("by command line: storm")
+    said = run("kill", "status")
+    assert said.startswith("Account paper: stopped since") and said.endswith("by command line: storm")
     assert run("kill", "off", "--account", "paper", "--reason", "over").startswith("Trading may go on (ACCOUNT:")
     assert run("kill", "status") == "Trading is active."
 

@@ -1,5 +1,6 @@
 from django.core.management.base import BaseCommand, CommandError
 
+from trading.selectors import stops
 from trading.services import halt
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
@@ -36,12 +37,13 @@ class Command(BaseCommand):
     @staticmethod
     def _status(key: str, reason: str) -> str:
         stopped = [row for row in halt.status() if key in ("GLOBAL", row.scope)]
-        return "; ".join(_words(row) for row in stopped) or "Trading is active."
+        said = stops.names(stopped)
+        return "; ".join(_words(row, said[row.scope]) for row in stopped) or "Trading is active."
 
 
-def _words(row) -> str:
+def _words(row: stops.Stop, name: str) -> str:
     since = f"{row.at.astimezone(clock.IST):%d %b %H:%M} IST"
-    return f"{row.scope} is {row.state} since {since} by {row.actor}: {row.reason or 'no reason given'}"
+    return f"{name}: {row.get_state_display().lower()} since {since} by {row.actor}: {row.reason or 'no reason given'}"
 
 
 def _key(account: str | None) -> str:
