@@ -223,7 +223,10 @@ def test_it_is_armed_and_disarmed_on_the_strategys_page(live):
     live.client.post(url, {**said, "password": PASSWORD})
     assert is_armed(live) and "15:30 IST" in live.client.get(url).content.decode()
     live.client.post(url, {"disarm": "1"})
-    assert not is_armed(live)
+    assert not is_armed(live) and 'name="confirm"' in live.client.get(url).content.decode()
+    halt.kill(f"STRATEGY:{live.auto.pk}", reason="storm", actor="ravi")
+    page = live.client.get(url).content.decode()
+    assert "Entries are stopped (Strategy kite-auto: storm). Release it first." in page and 'name="confirm"' not in page
 
 
 def test_it_asks_in_the_admin_for_the_password_before_a_limit_is_loosened(live):

@@ -202,6 +202,7 @@ class StrategyAdmin(HistoryAdmin, OwnedAdmin):
             except AppError as exc:
                 refused = exc.message
         facts = {"arm": live.arm_of(pk, clock.now()), "barred": live.barred(), "paper": arming.paper_orders(row), "refused": refused}
+        facts["hindrance"] = arming.hindrance(row)
         facts |= {"needed": DeskSettings.current().paper_orders_first, "is_live": live.is_live(row.account), "typed": request.POST}
         return self._page(request, "arm.html", f"Live orders of {row}", strategy=row, **facts)
 

@@ -8,7 +8,7 @@ from risk.models import LiveArm, MarketHours
 from trading.models import Level, Mode, Order, Strategy
 from trading.selectors import live, sessions
 from trading.selectors.snapshot import scopes
-from trading.selectors.stops import state_of
+from trading.selectors.stops import names, state_of
 from trading.services import disarming, limits, sysevents
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
@@ -36,6 +36,17 @@ def arm(strategy: Strategy, *, confirm: str, actor: str, waiver: str = "") -> Li
     return row
 
 
+def hindrance(strategy: Strategy) -> str:
+    """Why it cannot be armed right now, whatever is typed; empty where it can."""
+    try:
+        _check_allowed(strategy)
+        _check_active(strategy)
+        ends_at(strategy, clock.now())
+    except AppError as refused:
+        return refused.message
+    return ""
+
+
 def _look_again(strategy: Strategy) -> None:
     """Whoever stopped trading at the same moment ended the arms that stood, and could not see this one yet."""
     try:
@@ -49,7 +60,8 @@ def _look_again(strategy: Strategy) -> None:
 def _check_active(strategy: Strategy) -> None:
     stop = state_of(scopes(Order(account_id=strategy.account_id, strategy_id=strategy.pk)))
     if stop is not None:
-        raise AppError("TRADING_STOPPED", f"Trading is stopped ({stop.scope}: {stop.reason or 'no reason given'}). Release it first.", status=409)
+        text = f"Entries are stopped ({names([stop])[stop.scope]}: {stop.reason.rstrip('.') or 'no reason given'}). Release it first."
+        raise AppError("TRADING_STOPPED", text, status=409)
 
 
 def _check_allowed(strategy: Strategy) -> None:
@@ -66,7 +78,7 @@ def _check_paper(strategy: Strategy, waiver: str) -> None:
     """A strategy that trades by itself has shown on paper that it does what was meant."""
     least, had = DeskSettings.current().paper_orders_first, paper_orders(strategy)
     if strategy.mode == Mode.AUTO and had < least and not waiver.strip():
-        text = f"{strategy.name} had {had} paper orders, and {least} come before it trades live by itself. Say in `waiver` why it may anyway."
+        text = f"{strategy.name} had {had} paper orders, and {least} come before it trades live by itself. Say why it may anyway."
         raise AppError("PAPER_FIRST", text, status=409, extra={"field": "waiver", "paper_orders": had, "needed": least})
 
 
