@@ -60,3 +60,11 @@ def names(stops: Sequence[Stop]) -> dict[str, str]:
         if ids:
             found |= {f"{kind}:{pk}": f"{word} {name}" for pk, name in rows.filter(pk__in=ids).values_list("pk", "name")}
     return found
+
+
+def of(key: str) -> str:
+    """Behind a verb: empty for the whole desk, ` of account paper`, ` of strategy ORB-15`."""
+    if key == "GLOBAL":
+        return ""
+    kind, _, name = names([Stop(key, TradingMode.HALTED, "")])[key].partition(" ")
+    return f" of {kind.lower()} {name}" if name else f" of {key}"

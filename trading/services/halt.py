@@ -10,7 +10,7 @@ from trading.domain import orderfsm
 from trading.models import Level, Order, OrderEvent, Pending, Role, Source
 from trading.selectors import live
 from trading.selectors.snapshot import scopes
-from trading.selectors.stops import Stop, standing, state_of
+from trading.selectors.stops import Stop, of, standing, state_of
 from trading.services import disarming, orders, sysevents, trips
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
@@ -36,8 +36,8 @@ def kill(key: str, *, reason: str, actor: str, cancel_open: bool = True) -> dict
     hand's decision, and may guard a position the desk knows nothing of.
     """
     _set(key, TradingMode.HALTED, reason, actor, cancel_open=cancel_open)  # by itself: nothing that fails behind it takes it back
-    sysevents.record("risk", "KILL_ON", f"{actor} stopped trading ({key}): {reason or 'no reason given'}.", level=Level.ERROR)
-    disarming.disarm_scope(key, f"{actor} stopped trading ({key})", actor=actor)
+    sysevents.record("risk", "KILL_ON", f"{actor} stopped trading{of(key)}: {reason or 'no reason given'}.", level=Level.ERROR)
+    disarming.disarm_scope(key, f"{actor} stopped trading{of(key)}", actor=actor)
     done = {"held": trips.park(key, actor), "cancelled": _cancel_open(key, actor) if cancel_open else 0}
     return {**done, "external": _live(key).filter(source=Source.EXTERNAL).count()}
 
@@ -62,7 +62,7 @@ def release(key: str, *, reason: str, actor: str, code: str = "", seen: datetime
     trips.release(key, code, reason=reason, actor=actor)
     if not code:
         _set(key, TradingMode.ACTIVE, reason, actor)
-    sysevents.record("risk", "KILL_OFF", f"{actor} released trading ({key}): {reason}.", level=Level.WARNING)
+    sysevents.record("risk", "KILL_OFF", f"{actor} released trading{of(key)}: {reason}.", level=Level.WARNING)
 
 
 def _set(key: str, state: TradingMode, reason: str, actor: str, *, cancel_open: bool = False) -> None:
@@ -79,7 +79,7 @@ def sweep() -> int:
     """Ends what the switch could not: what was on the wire and rests by now, or all of it when whoever pressed it died. Each is asked once."""
     rows = list(TradingState.objects.filter(state=TradingMode.HALTED))
     for row in rows:
-        disarming.disarm_scope(row.scope, f"{row.actor} stopped trading ({row.scope})", actor=row.actor)
+        disarming.disarm_scope(row.scope, f"{row.actor} stopped trading{of(row.scope)}", actor=row.actor)
     return sum(_cancel_late(row) for row in rows if row.cancel_open)
 
 
@@ -152,9 +152,9 @@ def bars(order: Order, *, closes: bool) -> Bar | None:
     """
     stop = state_of(scopes(order))
     if stop and stop.state == TradingMode.HALTED and order.source != Source.SQUARE_OFF:
-        return Bar("STATE_HALTED", f"trading was stopped ({stop.reason or stop.scope}) before it left")
+        return Bar("STATE_HALTED", f"trading was stopped ({stop.reason or 'no reason was given'}) before it left")
     if stop and not closes and order.source != Source.SQUARE_OFF:
-        return Bar("STATE_REDUCING", f"only exits leave since a moment ago ({stop.reason or stop.scope})")
+        return Bar("STATE_REDUCING", f"only exits leave since a moment ago ({stop.reason or 'no reason was given'})")
     return no_real_money(order, closes=closes)
 
 

@@ -328,6 +328,15 @@ def test_it_kills_and_releases_over_the_api(desk, api):
     assert TradingState.objects.get().state == "ACTIVE"
 
 
+def test_it_names_in_the_events_what_was_stopped_and_released(desk, api):
+    body = {"scope": "ACCOUNT", "account_id": desk.account.pk, "reason": "look"}
+    assert [api.post(f"/api/risk/{act}", body, format="json").status_code for act in ("kill", "release")] == [200, 200]
+    api.post("/api/risk/kill", {"reason": "storm"}, format="json")
+    texts = SystemEvent.objects.filter(code__startswith="KILL_").order_by("id").values_list("message", flat=True)
+    said = [" ".join(text.split()[1:]) for text in texts]
+    assert said == ["stopped trading of account paper: look.", "released trading of account paper: look.", "stopped trading: storm."]
+
+
 def test_it_does_not_let_a_trader_release_or_stop_the_account_of_another(desk, other):
     trader = api_for(other.owner)
     assert trader.post("/api/risk/release", {"reason": "x"}, format="json").status_code == 403
