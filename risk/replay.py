@@ -6,7 +6,7 @@ from typing import Any
 
 from risk.codec import from_data
 from risk.engine import evaluate
-from risk.types import D, Limits
+from risk.types import EQUITY, RESULT, TRADES, D, Limits
 
 Override = Mapping[str, Mapping[str, object]]  # GLOBAL, ACCOUNT:paper or STRATEGY:breakout -> parameter -> value; None takes it away
 
@@ -49,12 +49,22 @@ def override(rows: Sequence[Limits], other: Override) -> list[Limits]:
 
 
 def what_changes(decisions: Iterable[Stored], other: Override) -> Iterable[Change]:
-    """Those whose verdict, binding code or final quantity would differ, in the order given. Raises KeyError or ValueError for unreadable inputs.
+    """Those whose verdict, binding code or final quantity would differ, in the order given. Raises KeyError or ValueError for unreadable inputs,
+    and where a limit that is new looks at figures nobody read then.
 
     Each is judged by itself: what an order refused or cut would have left to later ones is not replayed.
     """
     for stored in decisions:
         intent, snapshot, limits = from_data(stored.inputs)
+        _must_be_read(limits, other)
         then, said = evaluate(intent, snapshot, limits), evaluate(intent, snapshot, override(limits, other))
         if (said.verdict, said.code, said.final) != (then.verdict, then.code, then.final):  # by the rules of today on both sides
             yield Change(stored, said.verdict, said.code, said.final, said.sentence)
+
+
+def _must_be_read(limits: Sequence[Limits], other: Override) -> None:
+    known = {name for row in limits for name in row.values}
+    new = {name for values in other.values() for name, value in values.items() if value is not None}
+    for group in (RESULT, TRADES, EQUITY):
+        if not group.isdisjoint(new) and group.isdisjoint(known):
+            raise ValueError(f"nobody read what {min(group & new)} looks at")

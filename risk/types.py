@@ -202,6 +202,12 @@ class FundsFacts:
     asked_later: bool = False
 
 
+# What is read only where a limit of the group is set: the day's result, the day's closed trades, the best equity.
+RESULT = frozenset({"max_daily_loss"})
+TRADES = frozenset({"max_loss_streak", "cooldown_minutes", "cooldown_after_loss"})
+EQUITY = frozenset({"max_drawdown_pct"})
+
+
 @dataclass(frozen=True, slots=True)
 class ScopeFacts:
     """What one scope has under way and did today, this order not counted. Paper and live never mix.

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from django.db.models import Count, Max, Q, QuerySet
 
 from brokers.models import Environment
-from risk.types import Counters, ScopeFacts
+from risk.types import EQUITY, RESULT, TRADES, Counters, ScopeFacts
 from trading.domain import orderfsm, timeframe
 from trading.domain.orderfsm import State
 from trading.models import Order, OrderType, Pending, Role, Source
@@ -33,9 +33,6 @@ MINUTE = timedelta(seconds=60)
 LATELY = timedelta(days=2)  # an alert fired before that is dead, so nothing it could come after matters
 NEWEST = 20
 HUNDRED = Decimal(100)
-RESULT = frozenset({"max_daily_loss"})
-TRADES = frozenset({"max_loss_streak", "cooldown_minutes", "cooldown_after_loss"})
-EQUITY = frozenset({"max_drawdown_pct"})
 
 Key = tuple[int, int | None]  # account, instrument
 

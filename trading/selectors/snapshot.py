@@ -3,7 +3,7 @@
 The same builder serves the claim (authority) and the queue page (advice). A datum that cannot be read is None, never a guess.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -45,15 +45,17 @@ def scopes(order: Order) -> list[str]:
 
 def question(
     order: Order, now: datetime, offer: pricing.Offer | None = None, margin: funds.Margin | None = None, *, later: bool = False,
+    also: Iterable[str] = (),
 ) -> Question:  # fmt: skip
     """The question to the gate for this order at this moment; `offer` is how it will be sent, `margin` what its broker wants for it, where known.
 
-    `later`: it is asked again, with the broker's answer, before the order leaves.
+    `later`: it is asked again, with the broker's answer, before the order leaves. `also`: limits that are not set, and whose figures are wanted.
     """
     desk, rows = DeskSettings.current(), _limit_rows(order)
     offer, limits = offer or pricing.offer(order, now), [_limits(row, order, now, desk) for row in rows]
     money = partial(funds.funds, said=margin, later=later)
-    return Question(_intent(order, offer), _snapshot(order, now, offer, limits, money), limits, _versions(rows))
+    asked = {name for row in limits for name in row.values} | {*also}
+    return Question(_intent(order, offer), _snapshot(order, now, offer, asked, money), limits, _versions(rows))
 
 
 def _intent(order: Order, offer: pricing.Offer) -> risk.OrderIntent:
@@ -124,9 +126,9 @@ def _versions(rows: Sequence[RiskSettings]) -> str:
 
 
 def _snapshot(
-    order: Order, now: datetime, offer: pricing.Offer, limits: Sequence[risk.Limits], money: Callable[..., risk.FundsFacts | None]
+    order: Order, now: datetime, offer: pricing.Offer, asked: Collection[str], money: Callable[..., risk.FundsFacts | None]
 ) -> risk.Snapshot:
-    book, asked = facts.Book(order, now), {name for row in limits for name in row.values}
+    book = facts.Book(order, now)
     return risk.Snapshot(
         now=now, environment=order.account.environment, instrument=_instrument(order, now), position=closable.position(order, now, book),
         orders=closable.orders(order, now, book), funds=money(order, now, book), quote=_quote(order, now, book),

@@ -37,8 +37,8 @@ def one(
         trigger_price=trigger_price, ref_price=ref_price, product=product, reduce_only=reduce_only, mode=mode, received_at=now,
         simulated=account.environment != "LIVE", max_slippage_pct=strategy.max_slippage_pct if strategy else None,
     )  # fmt: skip
-    asked = snapshot.question(order, now, later=True)
     other = _of_somebody(checked({} if limits is None else limits), account.owner)
+    asked = snapshot.question(order, now, later=True, also={name for values in other.values() for name in values})
     return engine.evaluate(asked.intent, asked.snapshot, replay.override(asked.limits, other), advisory=True)
 
 
@@ -94,7 +94,10 @@ def shown(decision: Decision) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class Period:
-    """Decisions of a period under other limits. `unreadable` ones are too old to be computed again; `more`: not all of them were looked at."""
+    """Decisions of a period under other limits. `unreadable` ones cannot be computed again: too old, or what a new limit looks at was not read then.
+
+    `more`: not all of them were looked at.
+    """
 
     looked_at: int
     changes: list[replay.Change]

@@ -99,6 +99,19 @@ def test_it_computes_every_kept_decision_again_to_the_same_findings(decided):
         assert (said.verdict, said.code, said.final, said.sentence) == (row.verdict, row.code, row.final, row.sentence)
 
 
+@pytest.mark.parametrize(("limit", "unreadable"), [("max_loss_streak", 4), ("max_drawdown_pct", 4), ("max_daily_loss", 0)])
+def test_it_does_not_guess_what_nobody_read_then(decided, api, limit, unreadable):
+    found = replayed(api, {"GLOBAL": {limit: "50"}})
+    assert (found["unreadable"], found["changed"]) == (unreadable, 0)
+
+
+def test_it_reads_for_a_question_what_its_own_limits_look_at(desk, api):
+    for side, price in (("BUY", 1100), ("SELL", 1000)):
+        desk.filled("auto", trade={"order_action": side, "quantity": 10, "price": price})
+    codes = [asked(api, limits={"GLOBAL": {name: value}})["code"] for name, value in (("max_loss_streak", "1"), ("max_drawdown_pct", "90"))]
+    assert codes == ["RATE_LOSS_STREAK", ""]
+
+
 def test_it_shows_which_orders_other_limits_would_have_changed_and_by_how_much(decided, api):
     found = replayed(api, {"GLOBAL": {"max_quantity_per_order": "8"}})
     assert [(c["before"]["verdict"], c["before"]["final"], c["after"]["final"]) for c in found["changes"]] == [("ALLOW", "10", "8"), ("CLAMP", "50", "8")]

@@ -43,7 +43,7 @@ class Command(BaseCommand):
         counts = ", ".join(f"{code} {count}" for code, count in whatif.by_code(found.changes).items())
         self.stdout.write(f"{len(found.changes)} of {found.looked_at} decisions would differ{f': {counts}' if counts else ''}. {whatif.MARK}")
         if found.unreadable:
-            self.stdout.write(f"{found.unreadable} are too old to be computed again.")
+            self.stdout.write(f"{found.unreadable} cannot be computed again: what these limits look at was not kept then.")
         if found.more:
             self.stdout.write(f"The period holds more; only the newest {found.looked_at} were looked at.")
 
