@@ -6,7 +6,7 @@ import pytest
 from django.conf import settings as django_settings
 
 from tests import environment, migrated
-from tests.process.postgres import postgres  # noqa: F401 - a fixture for every test
+from tests.process.postgres import Postgres
 
 ALONE = ("process", "browser", "postgres")
 
@@ -37,6 +37,16 @@ def django_db_modify_db_settings(request):
         migrated.hasten()
     else:
         request.getfixturevalue("django_db_modify_db_settings_parallel_suffix")
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server of its own; see tests/process/postgres.py."""
+    server = Postgres()
+    try:
+        yield server
+    finally:
+        server.close()
 
 
 def pytest_collection_modifyitems(items):

@@ -19,11 +19,12 @@ class TvappConfig(AppConfig):
     verbose_name = "Desk"
 
     def ready(self) -> None:
-        from tvapp import checks  # noqa: F401
+        from tvapp import boundaries, checks  # noqa: F401
         from tvapp.people import roles
 
         pre_migrate.connect(take_your_time, sender=self, dispatch_uid="tvapp.time")
         post_migrate.connect(roles.after_migrate, dispatch_uid="tvapp.roles")
+        boundaries.install()
 
 
 class DeskAdminConfig(AdminConfig):

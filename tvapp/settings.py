@@ -15,8 +15,8 @@ environ.Env.read_env(HOME / ".env")  # never overrides what the environment says
 
 VERSION = "0.1.0"
 TEST_MODE = env.bool("TVAPP_TEST", False)
-if not TEST_MODE and (os.environ.get("TVAPP_CRASH_AT") or os.environ.get("TVAPP_TIME_SCALE")):
-    raise SystemExit("TVAPP_CRASH_AT and TVAPP_TIME_SCALE are for tests: set TVAPP_TEST=1 or unset them.")
+if not TEST_MODE and any(os.environ.get(name) for name in ("TVAPP_CRASH_AT", "TVAPP_CRASH_DIR", "TVAPP_TIME_SCALE")):
+    raise SystemExit("TVAPP_CRASH_AT, TVAPP_CRASH_DIR and TVAPP_TIME_SCALE are for tests: set TVAPP_TEST=1 or unset them.")
 PROFILE = env.str("TVAPP_PROFILE", "local")
 PRODUCTION = PROFILE == "production"
 DEBUG = env.bool("DEBUG", False)

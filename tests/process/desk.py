@@ -90,12 +90,12 @@ class RunningDesk:
         body = {"secret": SECRET, "platform": "TRADINGVIEW", "strategy_name": strategy, "symbol": symbol, "idempotency_key": key, "trade_details": trade}
         return self.call("POST", "/webhook/tradingview", body)
 
-    def persistent_alert(self, key: str, seconds: float = 15) -> dict:
+    def persistent_alert(self, key: str, seconds: float = 15, **more) -> dict:
         """Sends as TradingView does: again after a passing fault, until it is acknowledged."""
         end = time.monotonic() + seconds
         while True:
             with suppress(OSError, http.client.HTTPException, ValueError):
-                status, body = self.alert(key)
+                status, body = self.alert(key, **more)
                 if status in (200, 201):
                     return body
             if time.monotonic() > end:

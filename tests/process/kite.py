@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urljoin
 
 import requests
@@ -20,9 +21,10 @@ HURRY = {"TVAPP_TEST": "1", "TVAPP_TIME_SCALE": "0.2"}  # the same timers, five 
 class Kite:
     """A `manage.py kitesim` of its own: the truth that the desk is judged by, and the hand that makes things go wrong."""
 
-    def __init__(self, redirect: str):
+    def __init__(self, redirect: str, instruments: Path | None = None):
         self.home = tempfile.TemporaryDirectory(prefix="tvapp-kitesim-")
         command = [sys.executable, "manage.py", "kitesim", "--port", "0", "--redirect", redirect]
+        command += ["--instruments", str(instruments)] if instruments else []
         env = {"PATH": "/usr/bin:/bin", "TVAPP_HOME": self.home.name}
         self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         said = self.process.stdout.readline()
@@ -170,10 +172,10 @@ class KiteDesk:
 
 
 @contextmanager
-def running_beside(**env: str):
-    """A fresh desk and a fresh simulator that know each other's address."""
-    desk = RunningDesk(**env)
-    kite = Kite(f"http://127.0.0.1:{desk.port}/brokers/zerodha/callback")
+def running_beside(desk: RunningDesk | None = None, instruments: Path | None = None, **env: str):
+    """A fresh desk and a fresh simulator that know each other's address; `instruments` is a list in the form of Kite's daily dump."""
+    desk = desk or RunningDesk(**env)
+    kite = Kite(f"http://127.0.0.1:{desk.port}/brokers/zerodha/callback", instruments)
     desk.extra["KITE_ROOT_URL"] = kite.url
     try:
         with running_desk(desk):

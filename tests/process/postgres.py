@@ -23,7 +23,6 @@ from itertools import count
 from pathlib import Path
 
 import psycopg
-import pytest
 
 from tests.process.desk import free_port
 
@@ -124,12 +123,3 @@ def _servant() -> pwd.struct_passwd:
 
 def _exists(name: str) -> bool:
     return any(row.pw_name == name for row in pwd.getpwall())
-
-
-@pytest.fixture(scope="session")
-def postgres():
-    server = Postgres()
-    try:
-        yield server
-    finally:
-        server.close()

@@ -91,7 +91,7 @@ def nobody_listens(settings):
 
 # ---------------------------------------------------------------------------- all of them (bench: in test_bench.py)
 TRIED = {
-    "bench", "brokerstream", "demo", "docs", "doctor", "exportsettings", "importsettings", "kill", "kitesim", "loadcalendar",
+    "bench", "brokerstream", "crashtest", "demo", "docs", "doctor", "exportsettings", "importsettings", "kill", "kitesim", "loadcalendar",
     "loadinstruments", "prepare", "prune", "recoverorders", "replayalert", "riskcheck", "riskreplay", "rotate_keys", "squareoff", "sweep",
     "syncorders", "syncpositions",
 }  # fmt: skip

@@ -1,0 +1,64 @@
+"""`python -m tests.crash KILLS DB SEED`: a crash test, its outcome as JSON on stdout, a line for each death on stderr.
+
+`python -m tests.crash list SEED`: writes `boundaries.json` anew, from every scene with and without faults and from two hundred deaths.
+"""
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tests.crash import run
+from tests.process.postgres import Postgres, programs
+
+
+@contextmanager
+def databases(kind: str) -> Iterator[Callable[[], str]]:
+    """Gives a fresh DATABASE_URL each time it is called; an empty one for SQLite."""
+    if kind == "sqlite":
+        yield str
+        return
+    if programs() is None:
+        raise SystemExit("There is no PostgreSQL on this machine: install its server (Debian, Ubuntu: apt install postgresql).")
+    server = Postgres()
+    try:
+        yield server.url
+    finally:
+        server.close()
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def figures(outcome: run.Outcome) -> dict[str, object]:
+    said = vars(outcome.verdict)
+    counts = {name: len(sentences) for name, sentences in said.items()}
+    return {
+        "kills": outcome.kills, **counts, "worst_recovery_s": round(outcome.worst_recovery_s, 1), "boundaries": len(outcome.at),
+        "uncovered": outcome.uncovered, "said": [f"{name}: {text}" for name, sentences in said.items() for text in sentences],
+    }  # fmt: skip
+
+
+def list_anew(seed: int) -> None:
+    found = {name: set(scenes) for name, scenes in run.discover(say).items()}
+    for name, scenes in run.run(200, say, seed=seed).passed.items():
+        found.setdefault(name, set()).update(scenes)
+    run.LIST.write_text(json.dumps({name: sorted(found[name]) for name in sorted(found)}, indent=1) + "\n")
+
+
+def main(what: str, *rest: str) -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every `finally` ends what it started
+    if what == "list":
+        list_anew(int(rest[0]))
+        return 0
+    kind, seed = rest
+    with databases(kind) as database:
+        outcome = run.run(int(what), say, seed=int(seed), database=database)
+    print(json.dumps(figures(outcome)))
+    return 0 if outcome.clean else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

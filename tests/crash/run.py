@@ -1,0 +1,146 @@
+"""A crash test from beginning to end: first every scene without a death, to see which boundaries there are, then as many deaths as asked for.
+
+Boundaries are known by name in `boundaries.json`, each with the scenes that pass it. One that is passed and not listed there fails the run:
+nobody decided yet that a death there is survived.
+"""
+
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.crash.judge import Verdict
+from tests.crash.scenes import FAULTS, SCENES
+from tests.crash.stage import Stage, stage
+
+LIST = Path(__file__).with_name("boundaries.json")
+ROUND = 150  # deaths on one desk; then a fresh one, whose broker has a fresh day
+AFTER_S = 1.5
+SECOND = 0.25  # so often another process dies while the first death is being recovered from
+AGAIN = ("books.fetched", "books.read", "recover.settling", "dispatch.claimed", "dispatch.recorded", "orders.move.sent", "sync.fills_stored")
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Outcome:
+    """What `manage.py crashtest` prints. `at` counts deaths by boundary, `uncovered` are boundaries nobody listed, with the scenes that pass them."""
+
+    kills: int = 0
+    missed: int = 0
+    worst_recovery_s: float = 0.0
+    at: Counter = field(default_factory=Counter)
+    verdict: Verdict = field(default_factory=Verdict)
+    passed: dict[str, set[str]] = field(default_factory=dict)
+    uncovered: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def clean(self) -> bool:
+        return self.verdict.clean and not self.uncovered
+
+    def count(self, died: Iterable[str], took: float, scene: str, seen: Iterable[str]) -> None:
+        names = [name.rpartition(".")[0] for name in died]
+        self.kills, self.missed = self.kills + len(names), self.missed + (not names)
+        self.worst_recovery_s = max(self.worst_recovery_s, took)
+        self.at.update(names)
+        for name in seen:
+            self.passed.setdefault(name, set()).add(scene)
+
+
+def known() -> dict[str, list[str]]:
+    """The scenes that pass each boundary. A request to the broker can also be cut off while it is on its way."""
+    found = json.loads(LIST.read_text())
+    during = {name.replace(" before", " during"): scenes for name, scenes in found.items() if name.startswith("call ") and name.endswith("before")}
+    return found | during
+
+
+def discover(say: Say) -> dict[str, set[str]]:
+    """Every boundary that any scene passes, with and without faults, and the scenes that do."""
+    found: dict[str, set[str]] = {}
+    with stage() as here:
+        for name, scene in SCENES.items():
+            for fault in [None, *_faults_of(name)]:
+                here.calm()
+                here.forget()
+                _misbehave(here, fault)
+                _play(here, scene)
+                here.settle(0)
+                for boundary in here.seen():
+                    found.setdefault(boundary, set()).add(name)
+                say(f"{name} with {' '.join(fault or ['no fault'])}: {len(found)} boundaries so far")
+    return found
+
+
+def _faults_of(name: str) -> Iterable[tuple[str, str]]:
+    route = {"cancel": "cancel", "change": "modify", "read": "orders"}.get(name, "place")
+    return [(route, mode) for mode in FAULTS[route]] if name in ("auto", "cancel", "change", "read") else []
+
+
+def run(kills: int, say: Say, *, seed: int = 1, database: Callable[[], str] = str) -> Outcome:
+    """`kills` deaths spread over all boundaries; `database` gives a fresh DATABASE_URL for each desk ("": SQLite)."""
+    outcome, chance = Outcome(), random.Random(seed)
+    plan = _plan(chance)
+    while outcome.kills < kills:
+        with stage(database()) as here:
+            before, most = outcome.kills, min(kills, outcome.kills + ROUND)
+            while outcome.kills < most:
+                _trial(here, outcome, *next(plan), chance, say)
+            assert outcome.kills > before
+            outcome.verdict.add(here.verdict())
+    outcome.uncovered = {name: sorted(scenes) for name, scenes in outcome.passed.items() if name not in known()}
+    return outcome
+
+
+def _plan(chance: random.Random) -> Iterator[tuple[str, str]]:
+    """Boundary and scene, each boundary in turn, its scenes in turn."""
+    turns = {name: list(scenes) for name, scenes in known().items()}
+    while True:
+        names = list(turns)
+        chance.shuffle(names)
+        for name in names:
+            turns[name].append(turns[name].pop(0))
+            yield name, turns[name][0]
+
+
+def _trial(here: Stage, outcome: Outcome, boundary: str, scene: str, chance: random.Random, say: Say) -> None:
+    here.calm()
+    before, began, fault = here.deaths().keys(), time.monotonic(), _fault(chance)
+    here.forget()
+    here.arm(boundary)
+    if chance.random() < SECOND:
+        here.arm(chance.choice(AGAIN))
+    _misbehave(here, fault)
+    since = (here.acknowledged or [0])[-1] + 1
+    _play(here, SCENES[scene])
+    here.reached(lambda: here.deaths().keys() - before, AFTER_S)
+    here.disarm()
+    here.kite.fault("*", "ok", times=0)
+    rested, now = here.settle(since), time.time()
+    died = {name: at for name, at in here.deaths().items() if name not in before}
+    took = now - min(died.values(), default=now)
+    here.wait_until_back()
+    outcome.count(died, took, scene, here.seen())
+    word = f"{len(died)} died, at rest {took:.1f} s later" if rested else f"{len(died)} died, NOT AT REST"
+    say(f"{outcome.kills}: {boundary} in {scene} with {' '.join(fault or ['no fault'])}: {word} ({time.monotonic() - began:.1f} s)")
+
+
+def _play(here: Stage, scene: Callable[[Stage], None]) -> None:
+    """A scene whose web server dies under it is over; what was acknowledged is judged all the same."""
+    with suppress(OSError, ValueError, KeyError, AssertionError):
+        scene(here)
+
+
+def _fault(chance: random.Random) -> tuple[str, str] | None:
+    if chance.random() < 0.4:
+        return None
+    route = chance.choice(list(FAULTS))
+    return route, chance.choice(FAULTS[route])
+
+
+def _misbehave(here: Stage, fault: tuple[str, str] | None) -> None:
+    if fault:
+        here.kite.fault(*fault, times=1 if fault[0] == "place" else 2, delay_s=2)

@@ -1,0 +1,60 @@
+"""A short crash test: processes die at boundaries of the order path, and nothing is lost, doubled or left without an explanation."""
+
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from tests.crash import run
+from tests.crash.scenes import SCENES
+from tvapp.management.commands import crashtest as command
+
+KILLS = {"sqlite": 24, "postgres": 10}
+
+
+def started(*words: str) -> str:
+    said = StringIO()
+    call_command("crashtest", *words, stdout=said)
+    return said.getvalue()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("database", KILLS)
+def test_it_keeps_every_promise_while_processes_die(database, request):
+    if database == "postgres":
+        request.getfixturevalue("postgres")
+    found = json.loads(started("--kills", str(KILLS[database]), "--db", database, "--json"))
+    assert found["kills"] >= KILLS[database] and found["boundaries"] > KILLS[database] / 2
+    assert [found[name] for name in command.PROMISED] == [0] * 5
+
+
+@pytest.mark.parametrize("kills", ["0", "100001", "many"])
+def test_it_refuses_a_number_of_kills_that_is_none(kills):
+    with pytest.raises(CommandError, match="kills"):
+        started("--kills", kills)
+
+
+def test_it_says_that_it_is_not_installed(monkeypatch):
+    def missing(name):
+        raise ModuleNotFoundError(f"No module named {name!r}")
+
+    monkeypatch.setattr(command, "import_module", missing)
+    with pytest.raises(CommandError, match="not installed here"):
+        started()
+
+
+def test_it_ends_with_an_error_when_a_promise_was_broken(monkeypatch):
+    class Harness:
+        @staticmethod
+        def apart(kills, database, seed):
+            figures = dict.fromkeys(command.PROMISED, 0) | {"doubled": 1}
+            return {"kills": kills, **figures, "worst_recovery_s": 1.0, "boundaries": 1, "uncovered": {}, "said": ["doubled: tag a1"]}
+
+    monkeypatch.setattr(command, "_harness", lambda: Harness)
+    with pytest.raises(CommandError, match="did not keep"):
+        started("--kills", "1")
+
+
+def test_it_knows_a_scene_for_each_boundary():
+    assert {scene for scenes in run.known().values() for scene in scenes} <= SCENES.keys()
