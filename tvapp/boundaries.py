@@ -9,7 +9,6 @@ import sys
 from threading import Timer
 
 from django.db import transaction
-from django_q.brokers.orm import ORM
 
 from tvapp.lib import crash
 
@@ -24,10 +23,12 @@ def install() -> None:
     """Watches this process. What the order path does not cause (a login, a page, a setting) is no boundary of it."""
     if crash.folder_of_test() is None:
         return
+    from tvapp.wakeup import Broker
+
     transaction.Atomic.__exit__ = _around_commit(transaction.Atomic.__exit__)
     http.client.HTTPConnection.putrequest = _before("call", http.client.HTTPConnection.putrequest)
     http.client.HTTPConnection.getresponse = _after("call", http.client.HTTPConnection.getresponse)
-    ORM.enqueue = _before("ring", ORM.enqueue)
+    Broker.enqueue = _before("ring", Broker.enqueue)
 
 
 def _around_commit(leave):
