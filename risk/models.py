@@ -328,11 +328,11 @@ class MarketHours(models.Model):
     """The week of an exchange, and from when to when its calendar is maintained. A date outside that span is closed for live orders."""
 
     exchange = models.CharField(max_length=12, unique=True, help_text="NSE, BSE, NFO, BFO, MCX, CDS.")
-    days = models.CharField(max_length=7, default="12345", help_text="Weekdays of trading, Monday is 1.")
-    opens = models.TimeField(help_text="IST.")
-    closes = models.TimeField(help_text="IST.")
-    us_winter_closes = models.TimeField(null=True, blank=True, help_text="IST. Close while New York is on winter time; empty: the same all year.")
-    always = models.BooleanField(default=False, help_text="Never closed (24x7).")
+    days = models.CharField(max_length=7, default="12345", help_text="Weekdays of trading, Monday is 1. Example: 12345.")
+    opens = models.TimeField(help_text="IST. Example: 09:15.")
+    closes = models.TimeField(help_text="IST. Example: 15:30.")
+    us_winter_closes = models.TimeField(null=True, blank=True, help_text="IST. Close while New York is on winter time. Example: 23:55. Empty: the same all year.")
+    always = models.BooleanField(default=False, help_text="Never closed (24x7). Example: an exchange of crypto.")
     maintained_from = models.DateField(null=True, blank=True, help_text="First day the calendar is kept for. Example: 2025-01-01.")
     maintained_to = models.DateField(null=True, blank=True, help_text="Last day whose holidays are entered. Example: 2026-12-31. Later days count as not known: closed for live orders.")
     amo_from = models.TimeField(null=True, blank=True, help_text="IST. From when the broker takes after-market orders. Example: 16:00. Empty: not known, so it is simply tried.")
@@ -366,12 +366,12 @@ class MarketSession(models.Model):
         HOLIDAY = "HOLIDAY", "Closed"
         SPECIAL = "SPECIAL", "Other hours"
 
-    exchange = models.CharField(max_length=12)
-    date = models.DateField()
-    kind = models.CharField(max_length=8, choices=Kind, default=Kind.HOLIDAY)
-    opens = models.TimeField(null=True, blank=True, help_text="IST; of a special session.")
-    closes = models.TimeField(null=True, blank=True, help_text="IST; of a special session.")
-    name = models.CharField(max_length=80, blank=True, help_text="Diwali Laxmi Pujan.")
+    exchange = models.CharField(max_length=12, help_text="The exchange of which it is true. Example: NSE.")
+    date = models.DateField(help_text="The day that differs from the week. Example: 2026-11-08.")
+    kind = models.CharField(max_length=8, choices=Kind, default=Kind.HOLIDAY, help_text="Closed all day, or open at the times below. Example: Other hours for Muhurat trading.")
+    opens = models.TimeField(null=True, blank=True, help_text="IST; of a special session. Example: 18:00.")
+    closes = models.TimeField(null=True, blank=True, help_text="IST; of a special session. Example: 19:00.")
+    name = models.CharField(max_length=80, blank=True, help_text="What the day is called. Example: Diwali Laxmi Pujan.")
     source = models.CharField(max_length=80, blank=True, help_text="Who says so: SEED, a circular, a person.")
     history = HistoricalRecords()
 

@@ -271,6 +271,12 @@ def test_it_shows_before_saving_what_limits_would_have_changed(boss):
     assert row.max_quantity_per_order == 4
 
 
+@pytest.mark.parametrize("model", [MarketHours, MarketSession])
+def test_it_gives_an_example_beside_every_field_of_the_calendar(boss, model):
+    form = browser(boss).get(_page(model, "add")).context["adminform"].form
+    assert [name for name, field in form.fields.items() if "Example: " not in field.help_text] == []
+
+
 def test_it_writes_times_in_24_hours_and_figures_without_empty_decimals(boss):
     row, client = RiskSettings.objects.get(scope="GLOBAL"), browser(boss)
     for value in ("90000", "80000.5"):
