@@ -36,7 +36,8 @@ def kill(key: str, *, reason: str, actor: str, cancel_open: bool = True) -> dict
     hand's decision, and may guard a position the desk knows nothing of.
     """
     _set(key, TradingMode.HALTED, reason, actor, cancel_open=cancel_open)  # by itself: nothing that fails behind it takes it back
-    sysevents.record("risk", "KILL_ON", f"{actor} stopped trading{of(key)}: {reason or 'no reason given'}.", level=Level.ERROR)
+    text = f"{actor} stopped trading{of(key)}: {reason or 'no reason given'}."
+    sysevents.record("risk", "KILL_ON", text, level=Level.ERROR, owner=trips.named(key)[1])
     disarming.disarm_scope(key, f"{actor} stopped trading{of(key)}", actor=actor)
     done = {"held": trips.park(key, actor), "cancelled": _cancel_open(key, actor) if cancel_open else 0}
     return {**done, "external": _live(key).filter(source=Source.EXTERNAL).count()}
@@ -62,7 +63,7 @@ def release(key: str, *, reason: str, actor: str, code: str = "", seen: datetime
     trips.release(key, code, reason=reason, actor=actor)
     if not code:
         _set(key, TradingMode.ACTIVE, reason, actor)
-    sysevents.record("risk", "KILL_OFF", f"{actor} released trading{of(key)}: {reason}.", level=Level.WARNING)
+    sysevents.record("risk", "KILL_OFF", f"{actor} released trading{of(key)}: {reason}.", level=Level.WARNING, owner=trips.named(key)[1])
 
 
 def _set(key: str, state: TradingMode, reason: str, actor: str, *, cancel_open: bool = False) -> None:

@@ -48,7 +48,7 @@ def _trip(key: str, code: str, reason: str, *, effect: str, until: datetime | No
         return False
     said = reason.rstrip(".")
     Trip.objects.create(scope=key, code=code, effect=effect, reason=said[:300], until=until, data=dict(data or {}))
-    name, owner = _named(key)
+    name, owner = named(key)
     end = f" until {until.astimezone(clock.IST):%d %b %H:%M} IST" if until else " until somebody releases it"
     text = f"{name} is stopped: {said}. {WORDS[TradingMode(effect)]}{end}."
     sysevents.record("risk", code, text, level=Level.ERROR, owner=owner, order=order, data={"scope": key, **(data or {})})
@@ -72,7 +72,7 @@ def park(key: str, actor: str) -> int:
     return sum(orders.move(order, State.HELD, code="STATE_HALTED", text=text, actor=actor) for order in rows)
 
 
-def _named(key: str) -> tuple[str, object]:
+def named(key: str) -> tuple[str, object]:
     """What a trader calls the scope, and whose it is."""
     kind, _, pk = key.partition(":")
     model = {Scope.ACCOUNT: Order.account.field.related_model, Scope.STRATEGY: Strategy}.get(kind)

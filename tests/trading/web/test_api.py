@@ -335,6 +335,8 @@ def test_it_names_in_the_events_what_was_stopped_and_released(desk, api):
     texts = SystemEvent.objects.filter(code__startswith="KILL_").order_by("id").values_list("message", flat=True)
     said = [" ".join(text.split()[1:]) for text in texts]
     assert said == ["stopped trading of account paper: look.", "released trading of account paper: look.", "stopped trading: storm."]
+    owners = SystemEvent.objects.filter(code__startswith="KILL_").order_by("id").values_list("owner", flat=True)
+    assert list(owners) == [desk.owner.pk, desk.owner.pk, None]  # a name is for those it belongs to
 
 
 def test_it_does_not_let_a_trader_release_or_stop_the_account_of_another(desk, other):

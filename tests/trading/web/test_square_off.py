@@ -56,6 +56,12 @@ def test_it_is_nothing_for_strangers_and_viewers(desk):
     assert "Square off paper" not in browser(viewer).get("/square-off").content.decode()
 
 
+def test_it_says_so_to_somebody_without_an_account(db):
+    new = browser(person("nila", roles.TRADER))
+    pages = [new.get(path).content.decode() for path in ("/square-off", "/risk")]
+    assert all("There is no account of yours yet" in page for page in pages) and "<th" not in pages[0]
+
+
 def test_it_stands_on_every_page_until_one_closed_everything(client, desk):
     make.SquareOffFactory(account=desk.account, state="NEEDS_REVIEW", note="Still open: INFY 10 MIS.", ended_at=clock.now())
     assert "needs you. Still open: INFY 10 MIS." in client.get("/orders").content.decode()
