@@ -1,11 +1,20 @@
-"""Chart data as JSON; the pages fetch it when a chart is opened."""
+"""Pages of figures, and chart data as JSON, which the pages fetch when a chart is opened."""
 
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from analytics import charts
+from analytics import charts, latency
 from trading.selectors import orders, queue
+from trading.web.forms import LatencyFilter
 from tvapp.lib import clock
+
+
+@require_safe
+def latency_page(request: HttpRequest) -> HttpResponse:
+    form = LatencyFilter(request.GET, user=request.user)
+    found = latency.of(request.user, form.values())
+    return render(request, "analytics/latency.html", {"form": form, "filtered": form.active(), "found": found, "most": latency.MOST})
 
 
 @require_safe

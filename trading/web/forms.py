@@ -98,7 +98,13 @@ class AlertFilter(FilterForm):
     symbol = _text("Symbol", "Symbol, like NSE:INFY")
 
 
-for _form in (OrderFilter, AlertFilter):  # `from` is a Python keyword and cannot stand in a class
+class LatencyFilter(FilterForm):
+    strategy = _rows("Strategy", "All strategies", Strategy)
+    account = _rows("Account", "All accounts", BrokerAccount)
+    live = _select([("", "Paper and live"), ("1", "Only live")], "Paper or live")
+
+
+for _form in (OrderFilter, AlertFilter, LatencyFilter):  # `from` is a Python keyword and cannot stand in a class
     _form.base_fields |= {"from": _date("From"), "to": _date("To")}
 
 
