@@ -192,15 +192,16 @@ def test_kill_stops_trading_and_says_what_it_did(desk):
     assert (order.status, TradingState.objects.get(scope="GLOBAL").reason) == ("HELD", "storm")
 
 
-def test_kill_says_what_is_stopped_and_releases_it(desk):
-    run("kill", "on", "--account", "paper", "--reason", "storm")
+@pytest.mark.parametrize(("scope", "name"), [("account", "paper"), ("strategy", "auto")])
+def test_kill_says_what_is_stopped_and_releases_it(desk, scope, name):
+    run("kill", "on", f"--{scope}", name, "--reason", "storm")
     said = run("kill", "status")
-    assert said.startswith("Account paper: stopped since") and said.endswith("by command line: storm")
-    assert run("kill", "off", "--account", "paper", "--reason", "over").startswith("Trading may go on (ACCOUNT:")
+    assert said.startswith(f"{scope.capitalize()} {name}: stopped since") and said.endswith("by command line: storm")
+    assert run("kill", "off", f"--{scope}", name, "--reason", "over").startswith(f"Trading may go on ({scope.upper()}:")
     assert run("kill", "status") == "Trading is active."
 
 
-@pytest.mark.parametrize("words", [["off"], ["on", "--account", "nobody"]])
+@pytest.mark.parametrize("words", [["off"], ["on", "--account", "nobody"], ["on", "--strategy", "nothing"]])
 def test_kill_refuses_in_one_line(desk, words):
     with pytest.raises(CommandError) as refused:
         run("kill", *words)

@@ -7,7 +7,7 @@ from brokers.errors import Unavailable
 from brokers.models import BrokerAccount
 from risk.models import TradingMode, TradingState
 from trading.domain import orderfsm
-from trading.models import Level, Order, OrderEvent, Pending, Role, Source
+from trading.models import Level, Order, OrderEvent, Pending, Role, Source, Strategy
 from trading.selectors import live
 from trading.selectors.snapshot import scopes
 from trading.selectors.stops import Stop, of, standing, state_of
@@ -176,6 +176,15 @@ def halted(order: Order) -> Stop | None:
     """What stops this order right now, read fresh; None when nothing does."""
     row = state_of(scopes(order))
     return row if row and row.state == TradingMode.HALTED else None
+
+
+def strategy_named(name: str) -> Strategy:
+    """Raises AppError when there is no such strategy, or when several people have one of that name."""
+    rows = list(Strategy.objects.standing().filter(name=name)[:2])
+    if len(rows) != 1:
+        said = f"Several people have a strategy called {name}: stop it on its page." if rows else f"There is no strategy called {name}."
+        raise AppError("NOT_FOUND", said, status=404)
+    return rows[0]
 
 
 def account_named(name: str) -> BrokerAccount:

@@ -13,12 +13,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser):
         parser.add_argument("what", choices=["on", "off", "status"], help="What to do.")
-        parser.add_argument("--account", metavar="NAME", help="Only this account; without it the whole desk.")
+        scope = parser.add_mutually_exclusive_group()
+        scope.add_argument("--account", metavar="NAME", help="Only this account; without it and --strategy the whole desk.")
+        scope.add_argument("--strategy", metavar="NAME", help="Only this strategy.")
         parser.add_argument("--reason", default="", help="Why; kept with the state. Needed for off.")
 
     def handle(self, *args, **options):
         try:
-            key = _key(options["account"])
+            key = _key(options["account"], options["strategy"])
             said = getattr(self, f"_{options['what']}")(key, options["reason"])
         except AppError as refused:
             raise CommandError(refused.message) from refused
@@ -46,5 +48,7 @@ def _words(row: stops.Stop, name: str) -> str:
     return f"{name}: {row.get_state_display().lower()} since {since} by {row.actor}: {row.reason or 'no reason given'}"
 
 
-def _key(account: str | None) -> str:
+def _key(account: str | None, strategy: str | None) -> str:
+    if strategy:
+        return halt.scope_key("STRATEGY", strategy_id=halt.strategy_named(strategy).pk)
     return halt.scope_key("ACCOUNT", account_id=halt.account_named(account).pk) if account else "GLOBAL"
