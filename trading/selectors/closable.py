@@ -6,6 +6,7 @@ Paper's book is ours and always fresh. At a real broker it counts as of the last
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import NamedTuple
 
 from brokers.models import BrokerHolding, BrokerPosition, Environment, SyncState
 from risk.types import OrdersFacts, PositionFacts
@@ -14,6 +15,7 @@ from trading.domain.orderfsm import State
 from trading.models import Fill, Order, Product, Source
 from trading.selectors import drift, squareoff
 from trading.selectors.facts import Book, Working
+from tvapp.lib import clock
 from tvapp.lib.money import ZERO
 
 UNRESOLVED = (State.UNKNOWN, State.NEEDS_REVIEW)
@@ -77,14 +79,37 @@ def _shares(order: Order, read_at: datetime, *, t1: bool) -> Decimal:
     if holding is not None:
         used = max(holding.used_quantity - max(-today, ZERO), ZERO)
         there = holding.quantity - used + (holding.t1_quantity if t1 else ZERO)
-    return there + today + _since(order, read_at)
+    return there + today + _since(order, read_at, today)
 
 
-def _since(order: Order, read_at: datetime) -> Decimal:
-    """Filled after the read. A sale the desk heard of later may be in the read already: it counts twice rather than not at all."""
+def _since(order: Order, read_at: datetime, told: Decimal) -> Decimal:
+    """Filled after the read; `told` is the day's net figure in it. A sale the desk heard of later may be in the read already: it counts twice
+    rather than not at all.
+
+    A purchase counts when it is surely later: by the broker's time, which knows no parts of a second, because its order left later, or because
+    the broker told of nothing but what the desk had heard of by then. Else a stop that follows its entry at once would find nothing to close.
+    """
     key = {"account_id": order.account_id, "instrument_id": order.instrument_id, "product": order.product}
-    fills = Fill.objects.filter(**key, seen_at__gte=read_at).values_list("side", "quantity", "at")
-    return sum((-quantity if side == "SELL" else quantity for side, quantity, at in fills if side == "SELL" or at >= read_at), ZERO)
+    fills = [Told(*row) for row in Fill.objects.filter(**key, trading_day__gte=clock.trading_day(read_at)).values_list(*Told._fields)]
+    as_known = told == sum((fill.signed for fill in fills if fill.seen_at < read_at), ZERO)
+    return sum((fill.signed for fill in fills if fill.seen_at >= read_at and (fill.side == "SELL" or as_known or fill.is_after(read_at))), ZERO)
+
+
+class Told(NamedTuple):
+    """One fill: when the broker says it was, when the desk heard of it, when its order left."""
+
+    side: str
+    quantity: Decimal
+    at: datetime
+    seen_at: datetime
+    order__sent_at: datetime | None
+
+    @property
+    def signed(self) -> Decimal:
+        return self.quantity if self.side == "BUY" else -self.quantity
+
+    def is_after(self, moment: datetime) -> bool:
+        return self.at >= moment or (self.order__sent_at is not None and self.order__sent_at >= moment)
 
 
 def _key(order: Order) -> tuple[int, int | None, str]:

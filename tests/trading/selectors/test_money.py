@@ -82,6 +82,19 @@ def test_it_takes_off_what_was_sold_since_the_read(remote):
     assert (found.sellable, found.closing) == (15, 6)
 
 
+@pytest.mark.parametrize(
+    ("told", "sent", "sellable"),
+    [(0, READ - timedelta(seconds=1), 10), (10, READ - timedelta(seconds=1), 10), (10, READ + timedelta(seconds=1), 20), (3, None, 3)],
+)
+def test_it_counts_a_purchase_of_the_second_of_the_read_once(remote, told, sent, sellable):
+    """The broker's time has no parts of a second: whether the read knew of it is told by the figure itself, or by when the order left."""
+    if told:
+        BrokerPositionFactory(account=remote.account, product="CNC", net_qty=D(told))
+    bought = OrderFactory(strategy=remote, side="BUY", product="CNC", status="COMPLETE", simulated=False, sent_at=sent)
+    FillFactory(order=bought, quantity=D(10), at=READ - timedelta(milliseconds=400), seen_at=READ + timedelta(milliseconds=100))
+    assert position(asked(remote)).sellable == sellable
+
+
 def test_it_knows_no_position_that_was_never_read_and_the_age_of_old_holdings(remote):
     old = NOW - timedelta(hours=1)
     remote.account.sync.holdings_at = old
