@@ -64,6 +64,23 @@ def guard(stage: Stage) -> None:
     stage.reached(lambda: all(row["status"] in ("COMPLETE", "CANCELLED") for row in stage.children(order_id)), 8)
 
 
+def trigger(stage: Stage) -> None:
+    """A delivery buy whose stop and target are one trigger at the broker; it fires."""
+    symbol = stage.fresh()
+    order_id = stage.send_with_exits(symbol, product="CNC")
+    stage.reach(order_id, "COMPLETE")
+    stage.reached(lambda: [row["status"] for row in stage.children(order_id)] == ["OPEN"], 6)
+    stage.kite.price(f"NSE:{symbol}", round(PRICE * 1.05))
+    stage.reached(lambda: [row["status"] for row in stage.children(order_id)] == ["COMPLETE"], 8)
+
+
+def slices(stage: Stage) -> None:
+    """More than the exchange takes at once."""
+    order_id = stage.send(stage.cheap(), quantity=150_000, price=1)
+    stage.reach(order_id, "COMPLETE")
+    stage.reached(lambda: [row["status"] for row in stage.children(order_id)] == ["COMPLETE"], 6)
+
+
 def square_off(stage: Stage) -> None:
     """Everything of the account is closed; the account takes orders again afterwards."""
     _resting(stage)
@@ -106,5 +123,5 @@ def _resting(stage: Stage) -> int:
 
 
 SCENES: dict[str, Scene] = {
-    act.__name__: act for act in (auto, approve, paper, cancel, change, fill, guard, square_off, kill, read, session)
+    act.__name__: act for act in (auto, approve, paper, cancel, change, fill, guard, trigger, slices, square_off, kill, read, session)
 }

@@ -19,6 +19,7 @@ BACK_S = 15
 ENDED = ("COMPLETE", "CANCELLED", "EXPIRED", "REJECTED", "REJECTED_RISK", "FAILED", "STALE", "NEEDS_REVIEW")
 PRICE = 1000
 SHARES = [f"CRASH{number:03}" for number in range(1, 601)]  # each scene has one of its own: what another left to a person stops no entry of it
+CHEAP = [f"CHEAP{number:03}" for number in range(1, 101)]
 PATIENT = "from tvapp.models import DeskSettings as D; D.objects.update(refusals_trip=100, unknowns_trip=100)"
 
 
@@ -47,6 +48,10 @@ class Stage(KiteDesk):
     def fresh(self) -> str:
         return SHARES[next(self._turn) % len(SHARES)]
 
+    def cheap(self) -> str:
+        """A share at one rupee: much of it for little money."""
+        return CHEAP[next(self._turn) % len(CHEAP)]
+
     def send(self, symbol: str, strategy: str = "kite-auto", **trade) -> int:
         """The id of the order an alert became; sent again until it is acknowledged, as TradingView does."""
         body = {"price": PRICE, "product": "MIS", **trade}
@@ -54,9 +59,8 @@ class Stage(KiteDesk):
         self.acknowledged.append(answer["order_id"])
         return answer["order_id"]
 
-    def send_with_exits(self, symbol: str) -> int:
-        levels = {"stop_loss": {"percent": 2}, "take_profit": {"percent": 2}}
-        return self.send(symbol, **levels)
+    def send_with_exits(self, symbol: str, **trade) -> int:
+        return self.send(symbol, stop_loss={"percent": 2}, take_profit={"percent": 2}, **trade)
 
     def children(self, order_id: int) -> list[dict]:
         newest = next(self.desk.pages(limit=50), [])
@@ -170,11 +174,11 @@ def stage(database: str = "") -> Iterator[Stage]:
     for name in ("seen", "armed", "died"):
         (folder / name).mkdir(parents=True)
     desk.extra["TVAPP_CRASH_DIR"] = str(folder)
-    (folder / "shares.csv").write_text("\n".join([",".join(instruments.HEADER), *(_row(n, share) for n, share in enumerate(SHARES))]))
+    (folder / "shares.csv").write_text("\n".join([",".join(instruments.HEADER), *(_row(n, share) for n, share in enumerate([*SHARES, *CHEAP]))]))
     with running_beside(desk, folder / "shares.csv") as (desk, kite):
         yield Stage(desk, kite)
 
 
 def _row(number: int, share: str) -> str:
     """Token, exchange token, tradingsymbol, name, price, expiry, strike, tick, lot, type, segment, exchange."""
-    return f"{(number + 20_000) << 8 | 1},{number + 20_000},{share},{share},{PRICE},,0,0.05,1,EQ,NSE,NSE"
+    return f"{(number + 20_000) << 8 | 1},{number + 20_000},{share},{share},{1 if share in CHEAP else PRICE},,0,0.05,1,EQ,NSE,NSE"
