@@ -1,6 +1,7 @@
 """What the clusters run: one line each, an id in, a word out."""
 
 from trading.services import books, connect, dispatch, health, housekeeping, instruments, quotes, squareoff, sweeper
+from tvapp import release
 
 
 def ring(order_id: int) -> str:
@@ -32,7 +33,7 @@ def load_instruments(account_id: int | None = None) -> str:
 
 
 def beat(sent_at: str) -> str:
-    return health.beat("orders")
+    return health.beat("orders") if not release.other() else "other code"  # silence: the watchdog starts the group again, with the new code
 
 
 def sweep_once() -> str:

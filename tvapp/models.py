@@ -52,8 +52,9 @@ class DeskSettings(models.Model):
     refusals_trip = _number(5, 2, 100, "times", "So many refusals by the broker in a row stop the entries of the strategy.")
     unknowns_trip = _number(2, 1, 100, "times", "So many unknown outcomes within 10 minutes stop the entries of the account.")
     paper_orders_first = _number(20, 0, 1000, "orders", "So many paper orders must a strategy have had before it may be armed to trade live by itself.")
+    release = models.CharField(max_length=60, blank=True, editable=False, help_text="Stamp of the code that prepared this desk last.")
     version = models.PositiveIntegerField(default=1, editable=False)
-    history = HistoricalRecords()
+    history = HistoricalRecords(excluded_fields=["release"])
     _kept: "tuple[float, DeskSettings | None]" = (0.0, None)
 
     class Meta:

@@ -21,7 +21,7 @@ from django.utils.module_loading import autodiscover_modules
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 
-from tvapp import home
+from tvapp import home, release
 
 POLL = 1.0
 LONGEST_PATH = 100  # bytes; sockets take 103 on macOS and 107 on Linux
@@ -48,6 +48,7 @@ class Broker(ORM):
     def ping(self) -> bool:
         """Asked once before the workers are forked: what they run is imported here, so that no worker's first task waits for it."""
         autodiscover_modules("tasks")
+        release.stamp()  # of the code that is loaded now, whatever is on the disk later
         gc.collect()
         gc.freeze()  # else each worker's first full collection walks, and copies, everything that was imported: 150 ms of some order's time
         return super().ping()

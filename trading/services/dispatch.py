@@ -49,6 +49,7 @@ from trading.services import (
     sysevents,
     tripwires,
 )
+from tvapp import release
 from tvapp.lib import clock, crash, log
 from tvapp.lib.money import plain
 from tvapp.models import DeskSettings
@@ -99,6 +100,8 @@ def _read(order_id: int) -> Order | None:
 
 
 def _work_queued(order: Order) -> str:
+    if wanted := release.other():
+        return _other_code(order, wanted)
     if not _count_start(order):
         return "not due"
     crash.point("dispatch.started")
@@ -109,6 +112,14 @@ def _work_queued(order: Order) -> str:
         return "not claimed"
     crash.point("dispatch.claimed")
     return _send(claimed, prepared)
+
+
+def _other_code(order: Order, wanted: str) -> str:
+    """The desk was updated and this worker was not: the order stays where it is for one that was."""
+    text = f"A worker on {health.process().partition(':')[0]} runs other code than the desk. It sends nothing until it is started again."
+    logger.error("%s (%s, the desk %s)", text, release.stamp(), wanted, extra={"order_id": order.pk})
+    sysevents.once("desk", "OLD_CODE", text, level=Level.ERROR)
+    return "other code"
 
 
 def _prepared(order_id: int) -> gtt.Prepared | None:

@@ -45,7 +45,8 @@ class Section:
         return tuple(f.name for f in self.model._meta.concrete_fields if f.name not in (*NEVER, *self.skip))
 
 
-DESK = Section("desk", DeskSettings, (), skip=("paper_only",))  # a switch in force, which nobody turns off by reading a document
+# paper_only is a switch in force, which nobody turns off by reading a document; release is what runs here
+DESK = Section("desk", DeskSettings, (), skip=("paper_only", "release"))
 STRATEGIES = Section("strategies", Strategy, ("owner", "name"), skip=("limits", "archived_at"))
 LIMITS = Section("limits", RiskSettings, ("scope", "owner", "account", "strategy"))
 SECTIONS = (

@@ -4,11 +4,13 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import timedelta
 
 from trading.models import Level, SystemEvent
-from tvapp.lib import log
+from tvapp.lib import clock, log
 
 logger = logging.getLogger("tvapp.events")
+QUIET = timedelta(hours=1)
 _rehearsing = ContextVar("rehearsing", default=False)
 _LEVELS = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}
 
@@ -31,3 +33,9 @@ def record(category: str, code: str, message: str, *, level: str = Level.INFO, o
     return SystemEvent.objects.create(
         owner=owner, level=level, category=category, code=code, message=message, correlation_id=cid, order=order, alert=alert, data=data or {}
     )
+
+
+def once(category: str, code: str, message: str, *, level: str = Level.INFO) -> None:
+    """The desk's own event, unless it said the same within the last hour."""
+    if not SystemEvent.objects.filter(code=code, message=message, at__gte=clock.now() - QUIET).exists():
+        record(category, code, message, level=level)

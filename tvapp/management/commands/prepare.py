@@ -21,7 +21,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection, transaction
 
-from tvapp import home
+from tvapp import home, release
 from tvapp.lib import clock
 
 SCHEDULES = {  # name: (function, kind, minutes); the closed list, brought back to these values at each start
@@ -46,6 +46,7 @@ class Command(BaseCommand):
             _schedules()
             _calendar()
             _brokers()
+            release.note()
         if password:
             self.stdout.write(f"First admin: {_username()} / {password}")
 
