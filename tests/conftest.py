@@ -8,8 +8,6 @@ from django.conf import settings as django_settings
 from tests import environment, migrated
 from tests.process.postgres import Postgres
 
-ALONE = ("process", "browser", "postgres")
-
 
 @pytest.fixture(autouse=True)
 def _quick(settings):
@@ -49,17 +47,12 @@ def postgres():
         server.close()
 
 
-def pytest_collection_modifyitems(items):
-    """What starts real processes comes last and one after the other, however many workers there are: it needs the machine to itself."""
-    for item in items:
-        if "postgres" in item.fixturenames:
-            item.add_marker("postgres")
-        if item.nodeid.startswith("tests/security/"):
-            item.add_marker("no_cover")  # that a walk over all pages ran a line says nothing about it, and costs a minute
-    alone = {item for item in items if any(item.get_closest_marker(name) for name in ALONE)}
-    for item in alone:
-        item.add_marker(pytest.mark.xdist_group("alone"))
-    items.sort(key=alone.__contains__)
+def pytest_itemcollected(item):
+    """A test that takes PostgreSQL is among those that have the machine to themselves (bin/test)."""
+    if "postgres" in item.fixturenames:
+        item.add_marker("postgres")
+    if item.nodeid.startswith("tests/security/"):
+        item.add_marker("no_cover")  # that a walk over all pages ran a line says nothing about it, and costs a minute
 
 
 def pytest_sessionfinish(session):
