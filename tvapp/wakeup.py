@@ -1,13 +1,14 @@
 """django-q2's database queue with a bell: a committed task wakes its cluster at once instead of at the next poll.
 
-The row is the truth and commits together with the order that rings; the bell is one unix datagram to `run/<queue>.sock` and may
-get lost: the poll finds the row within a second, from another machine or with a path too long for a socket just as well.
+The row is the truth and commits together with the order that rings. The bell is one unix datagram to `run/<queue>.sock`, and on PostgreSQL a NOTIFY
+as well, which other machines hear. It may get lost: the poll finds the row within a second.
 """
 
 import contextlib
 import gc
 import logging
 import os
+import select
 import socket
 import sys
 import time
@@ -16,6 +17,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 from django.utils.module_loading import autodiscover_modules
 from django_q.brokers.orm import ORM
@@ -39,11 +41,12 @@ class Broker(ORM):
     def __init__(self, list_key: str | None = None):
         super().__init__(list_key)
         self._bell: socket.socket | None = None
+        self._ear: Ear | None = None
         self._tried = self._freed = False
 
     def __setstate__(self, state: object) -> None:
         super().__setstate__(state)
-        self._bell, self._tried, self._freed = None, False, False
+        self._bell, self._ear, self._tried, self._freed = None, None, False, False
 
     def ping(self) -> bool:
         """Asked once before the workers are forked: what they run is imported here, so that no worker's first task waits for it."""
@@ -57,6 +60,7 @@ class Broker(ORM):
         """Stores the signed task; the bell rings when the surrounding transaction has committed, and not at all when it has not."""
         queue = self.list_key or Conf.CLUSTER_NAME
         row = self.get_connection().create(key=queue, payload=task, lock=timezone.now() - DUE_SINCE)
+        call_out(queue)
         transaction.on_commit(partial(ring, queue), using=Conf.ORM, robust=True)
         return row.pk
 
@@ -66,7 +70,7 @@ class Broker(ORM):
         Never raises for a database that is busy or away: django-q2 answers that with ten seconds of sleep and a new process.
         """
         if not self._tried:  # here and not earlier: of all the processes that hold a broker only the pusher takes tasks
-            self._bell, self._tried = listen(self.list_key), True
+            self._bell, self._ear, self._tried = listen(self.list_key), ear(self.list_key), True
         try:
             self._free()
             taken = self._take()
@@ -76,7 +80,7 @@ class Broker(ORM):
                 connections[Conf.ORM].close()
             time.sleep(AFTER_TROUBLE)
             return None
-        return taken or wait(self._bell)
+        return taken or wait(self._bell, ear=self._ear)
 
     def _free(self) -> None:
         """Once: bells that an earlier, now dead cluster had taken ring again. One rung twice (another machine has it) does nothing."""
@@ -121,18 +125,86 @@ def listen(queue: str) -> socket.socket | None:
     return None
 
 
-def wait(bell: socket.socket | None, seconds: float = POLL) -> None:
-    """Until the bell rings, at most `seconds`; rings that piled up count as one."""
-    if bell is None:
+def wait(bell: socket.socket | None, seconds: float = POLL, ear: "Ear | None" = None) -> None:
+    """Until the bell rings or a NOTIFY comes, at most `seconds`; what piled up counts as one."""
+    heard = [sound for sound in (bell, ear.link() if ear else None) if sound is not None]
+    if not heard:
         time.sleep(seconds)
         return
-    bell.settimeout(seconds)
-    with contextlib.suppress(TimeoutError):
-        bell.recv(16)
-    bell.setblocking(False)
-    with contextlib.suppress(BlockingIOError):
-        while bell.recv(16):
-            pass
+    ready, _, _ = select.select(heard, [], [], seconds)
+    if bell in ready:
+        bell.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while bell.recv(16):
+                pass
+    if ear:
+        ear.drain()
+
+
+# --- from other machines ----------------------------------------------------------------------------------------
+
+
+def call_out(queue: str) -> None:
+    """On PostgreSQL: tells every machine that listens, when the surrounding transaction commits and not otherwise."""
+    connection = connections[Conf.ORM]
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_notify(%s, '')", [_channel(queue)])
+
+
+def ear(queue: str) -> "Ear | None":
+    """What hears the calls for this queue; None where the database makes none."""
+    return Ear(queue) if connections[Conf.ORM].vendor == "postgresql" else None
+
+
+def _channel(queue: str) -> str:
+    return f"tvapp_{queue}"
+
+
+class Ear:
+    """A connection of its own that LISTENs. It comes back by itself when the server was away; until then the poll finds what is due."""
+
+    def __init__(self, queue: str):
+        self._queue, self._not_before = queue, 0.0
+        self._connection: BaseDatabaseWrapper | None = None
+
+    def link(self) -> object | None:
+        """What `select` waits for; None while there is no connection."""
+        if self._connection is None and time.monotonic() >= self._not_before:
+            self._open()
+        return self._connection.connection if self._connection is not None else None
+
+    def drain(self) -> None:
+        """Takes what was said; a connection that broke is opened again later."""
+        if self._connection is None:
+            return
+        try:
+            for _ in self._connection.connection.notifies(timeout=0):
+                pass
+        except Exception as problem:  # noqa: BLE001 - whatever the driver calls a server that went away
+            self._lose(problem)
+
+    def _open(self) -> None:
+        link = connections[Conf.ORM].copy()
+        try:
+            link.ensure_connection()
+            with link.cursor() as cursor:
+                cursor.execute(f'LISTEN "{_channel(self._queue)}"')
+        except (OperationalError, InterfaceError) as problem:
+            self._connection = link
+            self._lose(problem)
+        else:
+            self._connection = link
+
+    def _lose(self, problem: Exception) -> None:
+        logger.warning("calls for the queue %s are not heard for a moment, it is polled: %s", self._queue, problem)
+        link, self._connection, self._not_before = self._connection, None, time.monotonic() + POLL
+        if link is not None:
+            with contextlib.suppress(OperationalError, InterfaceError):
+                link.close()
+
+
+# --- on this machine --------------------------------------------------------------------------------------------
 
 
 def _address(queue: str) -> str:
