@@ -158,7 +158,7 @@ class Code(StrEnum):
     )
     SYMBOL_NOT_ALLOWED = (
         "SYMBOL_NOT_ALLOWED", RISK, "Allow list", REJECTS, "{actual} is not on {rule} ({scope})",
-        "Put it on the list if it may be traded. Exits pass.",
+        "Put it on the list if it may be traded. Where no list says anything, a live account takes only the symbol its strategy names. Exits pass.",
     )
     SIGNAL_TOO_OLD = (
         "SIGNAL_TOO_OLD", RISK, "Alert age", "rejects; warns in manual mode", "the alert is {actual} old, the limit is {limit} ({scope})",

@@ -125,7 +125,7 @@ class RiskSettings(OwnedModel):
     square_off_time = models.JSONField(default=dict, blank=True, help_text='Time of day (IST) at which what is open is closed, per product, for example {"MIS": "15:10", "MCX:MIS": "23:10"}.')
     max_signal_age = _limit("Seconds after which an automatic alert is too old. Example: 60. Empty: the desk's setting, or the strategy's own.")
     allow_short_selling = models.BooleanField(null=True, blank=True, help_text="Whether a sale may open a short position. Every row that says something must say yes. Closing a long position is never a short.")
-    symbol_allow_list = models.JSONField(default=list, blank=True, help_text='Only these may be traded, for example ["NSE:INFY", "NSE:SBIN"]. Empty: every instrument.')
+    symbol_allow_list = models.JSONField(default=list, blank=True, help_text='Only these may be traded, for example ["NSE:INFY", "NSE:SBIN"]. Empty: every instrument; on a live account the one its strategy names.')
     symbol_deny_list = models.JSONField(default=list, blank=True, help_text='These are never traded, for example ["NSE:XYZ"]. It beats the allow list.')
     unlimited = models.JSONField(default=list, blank=True, help_text='GLOBAL only: names of limits that are meant to be empty, for example ["max_order_value"].')
     version = models.PositiveIntegerField(default=1, editable=False)

@@ -4,14 +4,14 @@ The same builder serves the claim (authority) and the queue page (advice). A dat
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 
 from django.db.models import Q
 
-from brokers.models import BrokerAccount, QuoteSource
+from brokers.models import BrokerAccount, Environment, QuoteSource
 from risk import types as risk
 from risk.engine import PRICE_FRESH
 from risk.models import RiskSettings, Scope, TradingMode
@@ -52,7 +52,7 @@ def question(
     `later`: it is asked again, with the broker's answer, before the order leaves. `also`: limits that are not set, and whose figures are wanted.
     """
     desk, rows = DeskSettings.current(), _limit_rows(order)
-    offer, limits = offer or pricing.offer(order, now), [_limits(row, order, now, desk) for row in rows]
+    offer, limits = offer or pricing.offer(order, now), _only_named([_limits(row, order, now, desk) for row in rows], order)
     money = partial(funds.funds, said=margin, later=later)
     asked = {name for row in limits for name in row.values} | {*also}
     return Question(_intent(order, offer), _snapshot(order, now, offer, asked, money), limits, _versions(rows))
@@ -92,6 +92,18 @@ def _limits(row: RiskSettings, order: Order, now: datetime, desk: DeskSettings) 
         values |= {"future_skew_s": Decimal(desk.future_skew_s)}
     target = {Scope.ACCOUNT: order.account.name, Scope.STRATEGY: order.strategy.name if order.strategy_id else ""}.get(Scope(row.scope), "")
     return risk.Limits(scope=row.scope, target=target, clamp_mode=row.clamp_mode, values=values)
+
+
+def _only_named(limits: list[risk.Limits], order: Order) -> list[risk.Limits]:
+    """With real money an empty allow list does not mean every instrument: it means the one the strategy names, and nothing when it names none."""
+    listed = any(row.values.get("symbol_allow_list") for row in limits)
+    if listed or not limits or not order.strategy_id or order.account.environment != Environment.LIVE:
+        return limits
+    here = f"{order.exchange}:{order.tradingsymbol}".upper()
+    named = order.strategy.symbol.strip().upper()
+    same = named in (here, order.tradingsymbol.upper(), order.tv_symbol.upper())
+    first = replace(limits[0], values={**limits[0].values, "symbol_allow_list": [here if named and same else named]})
+    return [first, *limits[1:]]
 
 
 def _set_age(values: dict[str, object], row: RiskSettings, order: Order, now: datetime, desk: DeskSettings) -> None:

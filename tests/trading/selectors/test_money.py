@@ -185,3 +185,27 @@ def test_it_leaves_the_brokers_margin_to_the_claim(remote):
 
     assert (says(later=True), says()) == ([("WARN", "MARGIN_UNKNOWN")], [("REJECT", "MARGIN_UNKNOWN")])
     assert says(margin=funds.Margin(D(47_501), NOW), later=True) == [("REJECT", "MARGIN_INSUFFICIENT")]
+
+
+# ------------------------------------------------------------------------- what may be traded
+@pytest.mark.parametrize(
+    ("environment", "named", "tv_symbol", "allowed"),
+    [
+        ("LIVE", "", "", [""]),
+        ("LIVE", "nse:infy", "", ["NSE:INFY"]),
+        ("LIVE", "INFY", "", ["NSE:INFY"]),
+        ("LIVE", "NSE:INFY1!", "NSE:INFY1!", ["NSE:INFY"]),
+        ("LIVE", "NSE:TCS", "", ["NSE:TCS"]),
+        ("PAPER", "", "", None),
+        ("SIM", "", "", None),
+    ],
+)
+def test_it_takes_an_empty_list_on_a_live_account_for_the_symbol_the_strategy_names(remote, environment, named, tv_symbol, allowed):
+    remote.symbol, remote.account.environment = named, environment
+    order = asked(remote, side="BUY", tv_symbol=tv_symbol)
+    assert snapshot.question(order, NOW).limits[0].values.get("symbol_allow_list") == allowed
+
+
+def test_it_leaves_a_list_that_says_something_as_it_is(remote):
+    RiskSettings.objects.filter(scope="GLOBAL").update(symbol_allow_list=["NSE:SBIN"])
+    assert snapshot.question(asked(remote, side="BUY"), NOW).limits[0].values["symbol_allow_list"] == ["NSE:SBIN"]
