@@ -1,5 +1,6 @@
 """`python -m tests.crash KILLS DB SEED`: a crash test, its outcome as JSON on stdout, a line for each death on stderr.
 
+`python -m tests.crash races EXECUTES OTHERS`: many people at one order (`races`), exit status 1 when a promise broke.
 `python -m tests.crash list SEED`: writes `boundaries.json` anew, from every scene with and without faults and from two hundred deaths.
 """
 
@@ -9,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tests.crash import run
+from tests.crash import races, run
 from tests.process.postgres import Postgres, programs
 
 
@@ -48,11 +49,20 @@ def list_anew(seed: int) -> None:
     run.LIST.write_text(json.dumps({name: sorted(found[name]) for name in sorted(found)}, indent=1) + "\n")
 
 
+def race(executes: int, others: int) -> int:
+    outcome = races.run(executes, others)
+    said = {name: len(sentences) for name, sentences in vars(outcome.verdict).items()}
+    print(json.dumps({"executes": executes, "cancels": others, "edits": others, "wrong": outcome.wrong, **said}))
+    return 0 if outcome.verdict.clean and not outcome.wrong else 1
+
+
 def main(what: str, *rest: str) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every `finally` ends what it started
     if what == "list":
         list_anew(int(rest[0]))
         return 0
+    if what == "races":
+        return race(*map(int, rest))
     kind, seed = rest
     with databases(kind) as database:
         outcome = run.run(int(what), say, seed=int(seed), database=database)

@@ -6,7 +6,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from tests.crash import run
+from tests.crash import races, run
 from tests.crash.scenes import SCENES
 from tvapp.management.commands import crashtest as command
 
@@ -27,6 +27,12 @@ def test_it_keeps_every_promise_while_processes_die(database, request):
     found = json.loads(started("--kills", str(KILLS[database]), "--db", database, "--json"))
     assert found["kills"] >= KILLS[database] and found["boundaries"] > KILLS[database] / 2
     assert [found[name] for name in command.PROMISED] == [0] * 5
+
+
+@pytest.mark.process
+def test_it_keeps_every_promise_while_many_people_act_on_one_order():
+    outcome = races.run(15, 20)
+    assert outcome.wrong == [] and outcome.verdict.clean, outcome
 
 
 @pytest.mark.parametrize("kills", ["0", "100001", "many"])
