@@ -38,8 +38,9 @@ def held(desk, kite):
 
 
 @pytest.fixture
-def review(desk, kite):
-    """An order whose outcome nobody knows, five minutes after its attempt."""
+def review(desk, kite, time_machine):
+    """An order whose outcome nobody knows, five minutes after its attempt; in the morning, far from the hour at which order books are cleared."""
+    time_machine.move_to(clock.day_start(clock.trading_day(clock.now())) + timedelta(hours=10))
     order = make.OrderFactory(strategy=desk.auto, account=kite, status="NEEDS_REVIEW", looks=8, why="Absent.")
     began = clock.now() - timedelta(minutes=5)
     make.OrderAttemptFactory(order=order, started_at=began)
