@@ -66,7 +66,9 @@ def _by_tag(truth: Iterable[Row]) -> dict[str, list[Row]]:
 def _against(row: Row, there: Row | None) -> list[str]:
     """Where the desk's word about an order is not the broker's."""
     if there is None:
-        never = row["status"] not in AT_BROKER or (row["status"] == "CANCELLED" and not row["broker_order_id"])  # cancelled before it left
+        # cancelled before it left, or a trigger at the broker, which becomes an order when it fires
+        unsent = not row["broker_order_id"] and (row["status"] == "CANCELLED" or (row["gtt"] and row["status"] == "OPEN"))
+        never = row["status"] not in AT_BROKER or unsent
         return [] if never else [f"the desk says {row['status']}, the broker never had it"]
     if row["status"] in SAYS_NOTHING_THERE:
         return [f"the desk says {row['status']}, the broker has it {there['status']}"]

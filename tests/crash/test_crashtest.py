@@ -1,12 +1,11 @@
 """A short crash test: processes die at boundaries of the order path, and nothing is lost, doubled or left without an explanation."""
 
-import json
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 
-from tests.crash import races, run
+from tests.crash import races, run, start
 from tests.crash.scenes import SCENES
 from tvapp.management.commands import crashtest as command
 
@@ -24,9 +23,9 @@ def started(*words: str) -> str:
 def test_it_keeps_every_promise_while_processes_die(database, request):
     if database == "postgres":
         request.getfixturevalue("postgres")
-    found = json.loads(started("--kills", str(KILLS[database]), "--db", database, "--json"))
+    found = start.apart(KILLS[database], database, 1)
     assert found["kills"] >= KILLS[database] and found["boundaries"] > KILLS[database] / 2
-    assert [found[name] for name in command.PROMISED] == [0] * 5
+    assert {name: found[name] for name in command.PROMISED} == dict.fromkeys(command.PROMISED, 0), found["said"]
 
 
 @pytest.mark.process
@@ -50,16 +49,21 @@ def test_it_says_that_it_is_not_installed(monkeypatch):
         started()
 
 
-def test_it_ends_with_an_error_when_a_promise_was_broken(monkeypatch):
+@pytest.mark.parametrize(
+    ("broken", "words"), [({"doubled": 1, "said": ["doubled: tag a1"]}, "1  doubled"), ({"uncovered": {"commit here": ["auto"]}}, "commit here (in auto)")]
+)
+def test_it_ends_with_an_error_when_a_promise_was_broken_or_a_boundary_is_not_listed(monkeypatch, broken, words):
     class Harness:
         @staticmethod
         def apart(kills, database, seed):
-            figures = dict.fromkeys(command.PROMISED, 0) | {"doubled": 1}
-            return {"kills": kills, **figures, "worst_recovery_s": 1.0, "boundaries": 1, "uncovered": {}, "said": ["doubled: tag a1"]}
+            figures = dict.fromkeys(command.PROMISED, 0) | {"uncovered": {}, "said": []}
+            return {"kills": kills, "worst_recovery_s": 1.0, "boundaries": 1, **figures, **broken}
 
     monkeypatch.setattr(command, "_harness", lambda: Harness)
-    with pytest.raises(CommandError, match="did not keep"):
-        started("--kills", "1")
+    said = StringIO()
+    with pytest.raises(CommandError, match=r"did not keep|nobody listed"):
+        call_command("crashtest", "--kills", "1", stdout=said)
+    assert words in said.getvalue()
 
 
 def test_it_knows_a_scene_for_each_boundary():

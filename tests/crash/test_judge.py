@@ -5,7 +5,7 @@ import pytest
 from tests.crash.judge import judge
 
 ORDER = {"id": 1, "account_id": 7, "status": "COMPLETE", "pending_action": "", "tag": "a1", "broker_order_id": "900", "filled_quantity": "1",
-         "why": "All 1 is filled."}  # fmt: skip
+         "gtt": False, "why": "All 1 is filled."}  # fmt: skip
 TRUTH = {"order_id": "900", "tag": "a1", "status": "COMPLETE", "filled_quantity": 1}
 STORY = [{"kind": "CREATED", "from_status": "", "to_status": "QUEUED"}, {"kind": "MOVE", "from_status": "QUEUED", "to_status": "COMPLETE"}]
 
@@ -42,6 +42,13 @@ def test_it_finds_each_broken_promise(kind, changes):
 @pytest.mark.parametrize("status", ["FAILED", "STALE", "REJECTED_RISK", "NEEDS_REVIEW", "HELD"])
 def test_it_finds_an_order_that_lives_at_the_broker_and_is_called_not_sent(status):
     assert verdict({"status": status, "filled_quantity": "0"}, story=[STORY[0], STORY[1] | {"to_status": status}]) == {"ghosts": 1}
+
+
+def test_it_knows_that_a_trigger_is_no_order_yet():
+    waits = {"status": "OPEN", "filled_quantity": "0", "broker_order_id": ""}
+    story = [STORY[0], STORY[1] | {"to_status": "OPEN"}]
+    assert verdict(waits | {"gtt": True}, truth=(), story=story) == {}
+    assert verdict(waits, truth=(), story=story) == {"ghosts": 1}
 
 
 def test_it_lets_an_order_be_cancelled_that_never_left():
