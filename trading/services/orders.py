@@ -190,7 +190,10 @@ def approve(order: Order, *, actor: str, version: int | None = None, quantity: D
     if unguarded := brackets.fault(order):
         raise AppError("BRACKET_UNSUPPORTED", f"It cannot be executed: {unguarded}", status=422)
     decision = advise(order)
-    if decision.verdict in (Verdict.REJECT, Verdict.DEFER):
+    refused = decision.verdict in (Verdict.REJECT, Verdict.DEFER)
+    if refused and not Order.objects.filter(pk=order.pk, status=State.WAITING, version=order.version).exists():
+        raise _lost(order)  # somebody else was first, and the advice is about the world after that
+    if refused:
         raise AppError("RISK_ADVISORY_REJECT", decision.sentence, status=422, extra={"code": decision.code, "findings": decision.findings})
     if quantity is not None and quantity != decision.final:
         text = f"The risk check now allows {plain(decision.final)}, not {plain(quantity)}. Look again before you execute."

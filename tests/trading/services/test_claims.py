@@ -10,8 +10,9 @@ from risk.models import MarketHours, RiskSettings
 from tests.factories import QuoteFactory
 from tests.trading.desk import wide_limits
 from trading.models import Order
-from trading.services import dispatch, sweeper
+from trading.services import dispatch, orders, sweeper
 from tvapp.lib import clock
+from tvapp.lib.errors import AppError
 
 pytestmark = pytest.mark.django_db
 MONDAY = "2026-11-23T{}+05:30"
@@ -97,3 +98,13 @@ def test_it_counts_a_change_at_its_larger_value_until_it_is_confirmed(desk):
     Order.objects.filter(pk=resting.pk).update(status="OPEN", filled_quantity=0, pending_action="MODIFY", pending_changes={"quantity": "25"})
     second = desk.filled("auto", symbol="NSE:SBIN", trade={"order_type": "LIMIT", "price": 1000, "quantity": 7})
     assert (second.status, second.status_reason) == ("REJECTED_RISK", "EXPOSURE_GROSS"), second.why
+
+
+def test_it_tells_the_slower_of_two_people_that_somebody_was_first_whatever_the_gate_says_by_then(desk):
+    order = desk.order("manual")
+    late = Order.objects.get(pk=order.pk)
+    orders.approve(order, actor="asha")
+    RiskSettings.objects.filter(scope="GLOBAL").update(symbol_deny_list=["INFY"])
+    with pytest.raises(AppError) as lost:
+        orders.approve(late, actor="ben")
+    assert (lost.value.status, lost.value.code) == (409, "ORDER_NOT_WAITING")
