@@ -41,15 +41,16 @@ def _waiting(here: Stage) -> int:
     return here.send(here.fresh(), "kite-manual")
 
 
-def _at_once(acts: list[Callable[[], int]]) -> list[int]:
+def _at_once(acts: list[Callable[[], object]]) -> list:
     with ThreadPoolExecutor(len(acts)) as people:
         return list(people.map(lambda act: act(), acts))
 
 
 def _execute_all(here: Stage, number: int) -> str:
     order_id = _waiting(here)
-    answers = _at_once([lambda: here.ask(f"/api/orders/{order_id}/execute")[0]] * PEOPLE)
-    return "" if sorted(answers) == [202] + [409] * (PEOPLE - 1) else f"order {order_id}: {answers}"
+    answers = _at_once([lambda: here.ask(f"/api/orders/{order_id}/execute")] * PEOPLE)
+    told = {(body["code"], body["message"]) for status, body in answers if status not in (202, 409)}
+    return "" if sorted(status for status, _ in answers) == [202] + [409] * (PEOPLE - 1) else f"order {order_id}: {told or answers}"
 
 
 def _execute_or_cancel(here: Stage, number: int) -> str:

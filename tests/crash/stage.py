@@ -10,7 +10,7 @@ from pathlib import Path
 
 from brokers.kitesim import instruments
 from tests.crash import judge
-from tests.process.desk import ROOT, RunningDesk
+from tests.process.desk import RAILS, ROOT, RunningDesk
 from tests.process.kite import KiteDesk, running_beside
 
 SCALE = 0.2
@@ -32,10 +32,17 @@ class Stage(KiteDesk):
         self.acknowledged: list[int] = []
         self._keys, self._turn = count(1), count()
         self._manage("shell", "-c", PATIENT)
+        self._lift_limits()
         self.connect()
         self.load_instruments()
         self.crowd = len(desk.below())
         self.forget()
+
+    def _lift_limits(self) -> None:
+        """No limit at all: the widest one still refuses an entry while the price of another position is not known."""
+        row = self.desk.call("GET", "/api/risk-settings?scope=GLOBAL")[1]["results"][0]
+        status, said = self.desk.call("PATCH", f"/api/risk-settings/{row['id']}", dict.fromkeys(RAILS) | {"unlimited": list(RAILS)})
+        assert status == 200, said
 
     def _manage(self, *words: str) -> None:
         """A command beside the desk; it passes boundaries, too, but none is armed for it."""
