@@ -170,6 +170,8 @@ class Ear:
 
     def link(self) -> object | None:
         """What `select` waits for; None while there is no connection."""
+        if self._connection is not None and self._connection.connection.closed:
+            self._lose("the connection broke")
         if self._connection is None and time.monotonic() >= self._not_before:
             self._open()
         return self._connection.connection if self._connection is not None else None
@@ -196,7 +198,7 @@ class Ear:
         else:
             self._connection = link
 
-    def _lose(self, problem: Exception) -> None:
+    def _lose(self, problem: object) -> None:
         logger.warning("calls for the queue %s are not heard for a moment, it is polled: %s", self._queue, problem)
         link, self._connection, self._not_before = self._connection, None, time.monotonic() + POLL
         if link is not None:

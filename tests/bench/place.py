@@ -44,19 +44,24 @@ def temporary_home() -> Iterator[Path]:
 
 def run_apart(name: str, size: Size, home: Path) -> list[Row]:
     """Runs one benchmark in a process of its own; its own words and those of what it starts go to stderr."""
-    command = [sys.executable, "-m", "tests.bench", name, json.dumps(asdict(size))]
     # Its own TVAPP_HOME is another one: whoever ends a desk kills every process that names the desk's home.
     env = environment(home / "aside", BENCH_HOME=str(home))
-    child = subprocess.Popen(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    status, said = apart(["tests.bench", name, json.dumps(asdict(size))], env)
+    if status:
+        raise BenchmarkFailed(f"{name} gave no figures; the lines above say why.")
+    return [Row(**row) for row in json.loads(said)]
+
+
+def apart(module: Sequence[str], env: dict[str, str]) -> tuple[int, bytes]:
+    """Runs a module with its words as a process of its own; its exit status and what it wrote to stdout."""
+    child = subprocess.Popen([sys.executable, "-m", *module], cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     try:
         said = child.communicate()[0]
     except BaseException:  # Ctrl-C and the like: the child ends what it started before it ends itself
         child.terminate()
         child.wait()
         raise
-    if child.returncode:
-        raise BenchmarkFailed(f"{name} gave no figures; the lines above say why.")
-    return [Row(**row) for row in json.loads(said)]
+    return child.returncode, said
 
 
 def home() -> Path:

@@ -46,7 +46,7 @@ def list_anew(seed: int) -> None:
     found = {name: set(scenes) for name, scenes in run.discover(say).items()}
     for name, scenes in run.run(200, say, seed=seed).passed.items():
         found.setdefault(name, set()).update(scenes)
-    run.LIST.write_text(json.dumps({name: sorted(found[name]) for name in sorted(found)}, indent=1) + "\n")
+    run.write(found)
 
 
 def race(executes: int, others: int) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.crash.judge import Verdict
 from tests.crash.scenes import FAULTS, SCENES
-from tests.crash.stage import Stage, stage
+from tests.crash.stage import T_S, Stage, stage
 
 LIST = Path(__file__).with_name("boundaries.json")
 ROUND = 150  # deaths on one desk; then a fresh one, whose broker has a fresh day
@@ -49,6 +49,12 @@ class Outcome:
         self.at.update(names)
         for name in seen:
             self.passed.setdefault(name, set()).add(scene)
+
+
+def write(found: dict[str, set[str]]) -> None:
+    """One line for each boundary, so that a difference can be read."""
+    lines = [f" {json.dumps(name)}: {json.dumps(sorted(found[name]))}" for name in sorted(found)]
+    LIST.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def known() -> dict[str, list[str]]:
@@ -124,6 +130,8 @@ def _trial(here: Stage, outcome: Outcome, boundary: str, scene: str, chance: ran
     took = now - min(died.values(), default=now)
     here.wait_until_back()
     outcome.count(died, took, scene, here.seen())
+    if not rested:
+        outcome.verdict.stuck.append(f"{boundary} in {scene}: orders were still on their way {T_S:.0f} s after all processes were back")
     word = f"{len(died)} died, at rest {took:.1f} s later" if rested else f"{len(died)} died, NOT AT REST"
     say(f"{outcome.kills}: {boundary} in {scene} with {' '.join(fault or ['no fault'])}: {word} ({time.monotonic() - began:.1f} s)")
 

@@ -7,6 +7,7 @@ from django.core.management import CommandError, call_command
 
 from tests.crash import races, run, start
 from tests.crash.scenes import SCENES
+from tvapp.management import from_tests
 from tvapp.management.commands import crashtest as command
 
 KILLS = {"sqlite": 24, "postgres": 10}
@@ -44,7 +45,7 @@ def test_it_says_that_it_is_not_installed(monkeypatch):
     def missing(name):
         raise ModuleNotFoundError(f"No module named {name!r}")
 
-    monkeypatch.setattr(command, "import_module", missing)
+    monkeypatch.setattr(from_tests, "import_module", missing)
     with pytest.raises(CommandError, match="not installed here"):
         started()
 
@@ -59,7 +60,7 @@ def test_it_ends_with_an_error_when_a_promise_was_broken_or_a_boundary_is_not_li
             figures = dict.fromkeys(command.PROMISED, 0) | {"uncovered": {}, "said": []}
             return {"kills": kills, "worst_recovery_s": 1.0, "boundaries": 1, **figures, **broken}
 
-    monkeypatch.setattr(command, "_harness", lambda: Harness)
+    monkeypatch.setattr(command, "load", lambda module, what: Harness)
     said = StringIO()
     with pytest.raises(CommandError, match=r"did not keep|nobody listed"):
         call_command("crashtest", "--kills", "1", stdout=said)

@@ -8,6 +8,7 @@ from django.core.management import CommandError, call_command
 
 from tests import bench
 from tests.bench.rows import alternate, percentile, row
+from tvapp.management import from_tests
 from tvapp.management.commands import bench as command
 
 FIELDS = ["name", "figure", "ours", "yardstick", "ratio", "goal", "met"]
@@ -47,7 +48,7 @@ def test_it_says_that_the_benchmarks_are_not_installed(monkeypatch):
     def missing(name):
         raise ModuleNotFoundError(f"No module named {name!r}")
 
-    monkeypatch.setattr(command, "import_module", missing)
+    monkeypatch.setattr(from_tests, "import_module", missing)
     with pytest.raises(CommandError, match="not installed here"):
         run()
 

@@ -102,8 +102,8 @@ def _only_named(limits: list[risk.Limits], order: Order) -> list[risk.Limits]:
     here = f"{order.exchange}:{order.tradingsymbol}".upper()
     named = order.strategy.symbol.strip().upper()
     same = named in (here, order.tradingsymbol.upper(), order.tv_symbol.upper())
-    first = replace(limits[0], values={**limits[0].values, "symbol_allow_list": [here if named and same else named]})
-    return [first, *limits[1:]]
+    nearest = replace(limits[-1], values={**limits[-1].values, "symbol_allow_list": [here if named and same else named]})
+    return [*limits[:-1], nearest]
 
 
 def _set_age(values: dict[str, object], row: RiskSettings, order: Order, now: datetime, desk: DeskSettings) -> None:

@@ -116,7 +116,8 @@ def _work_queued(order: Order) -> str:
 
 def _other_code(order: Order, wanted: str) -> str:
     """The desk was updated and this worker was not: the order stays where it is for one that was."""
-    text = f"A worker on {health.process().partition(':')[0]} runs other code than the desk. It sends nothing until it is started again."
+    host = health.process().partition(":")[0]
+    text = f"A worker on {host} runs other code than the desk was started with. It sends nothing: start the desk there again."
     logger.error("%s (%s, the desk %s)", text, release.stamp(), wanted, extra={"order_id": order.pk})
     sysevents.once("desk", "OLD_CODE", text, level=Level.ERROR)
     return "other code"

@@ -203,7 +203,7 @@ def test_it_leaves_the_brokers_margin_to_the_claim(remote):
 def test_it_takes_an_empty_list_on_a_live_account_for_the_symbol_the_strategy_names(remote, environment, named, tv_symbol, allowed):
     remote.symbol, remote.account.environment = named, environment
     order = asked(remote, side="BUY", tv_symbol=tv_symbol)
-    assert snapshot.question(order, NOW).limits[0].values.get("symbol_allow_list") == allowed
+    assert snapshot.question(order, NOW).limits[-1].values.get("symbol_allow_list") == allowed
 
 
 def test_it_leaves_a_list_that_says_something_as_it_is(remote):

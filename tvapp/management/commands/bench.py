@@ -1,11 +1,10 @@
 """`manage.py bench`: figures of this machine, each beside its yardstick from the same run. What is measured lives in tests/bench."""
 
 import json
-import signal
-import sys
-from importlib import import_module
 
 from django.core.management.base import BaseCommand, CommandError
+
+from tvapp.management.from_tests import ended_politely, load
 
 COLUMNS = ("figure", "ours", "yardstick", "ratio", "goal", "met")
 MOST_ROWS = 1_000_000
@@ -25,20 +24,18 @@ class Command(BaseCommand):
         parser.add_argument("--quick", action="store_true", help="Few and short runs, to see that it works; the figures then mean little.")
 
     def handle(self, *args, **options):
-        bench = _benchmarks()
+        bench = load("tests.bench", "The benchmarks are")
         unknown = [name for name in options["name"] if name not in (*bench.NAMES, *bench.LATER)]
         if unknown:
             raise CommandError(f"There is no benchmark {', '.join(unknown)}. There are: {', '.join(bench.NAMES)}.")
         if not 1000 <= options["rows"] <= MOST_ROWS:
             raise CommandError(f"--rows is {options['rows']}: give it a number from 1000 to {MOST_ROWS}.")
         size = bench.Size.quick(options["rows"]) if options["quick"] else bench.Size(rows=options["rows"])
-        before = signal.signal(signal.SIGTERM, _stop)
         try:
-            rows = bench.run(self._present(bench, options["name"]), size, self._say)
+            with ended_politely():
+                rows = bench.run(self._present(bench, options["name"]), size, self._say)
         except bench.BenchmarkFailed as why:
             raise CommandError(str(why)) from why
-        finally:
-            signal.signal(signal.SIGTERM, before)
         self.stdout.write(json.dumps(rows, indent=1) if options["json"] else _table(rows))
 
     def _present(self, bench, asked: list[str]) -> list[str]:
@@ -51,19 +48,6 @@ class Command(BaseCommand):
 
     def _say(self, text: str) -> None:
         self.stderr.write(text, self.style.NOTICE)
-
-
-def _benchmarks():
-    try:
-        return import_module("tests.bench")
-    except ModuleNotFoundError as missing:
-        text = "The benchmarks are in the folder tests of the source, which is not installed here: run this in a clone of the repository."
-        raise CommandError(text) from missing
-
-
-def _stop(*_) -> None:
-    """What was started is ended on the way out."""
-    sys.exit(143)
 
 
 def _table(rows: list[dict[str, object]]) -> str:

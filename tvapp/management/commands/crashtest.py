@@ -1,11 +1,10 @@
 """`manage.py crashtest`: kills the desk's processes at every boundary of the order path and lets a broker's simulator judge. Lives in tests/crash."""
 
 import json
-import signal
-import sys
-from importlib import import_module
 
 from django.core.management.base import BaseCommand, CommandError
+
+from tvapp.management.from_tests import ended_politely, load
 
 MOST = 100_000
 PROMISED = ("lost", "doubled", "ghosts", "stuck", "unexplained")
@@ -32,14 +31,11 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="Only a JSON object on stdout.")
 
     def handle(self, *args, **options):
-        harness = _harness()
+        harness = load("tests.crash.start", "The crash test is")
         if not 1 <= options["kills"] <= MOST:
             raise CommandError(f"--kills is {options['kills']}: give it a number from 1 to {MOST}.")
-        before = signal.signal(signal.SIGTERM, _stop)
-        try:
+        with ended_politely():
             found = harness.apart(options["kills"], options["db"], options["seed"])
-        finally:
-            signal.signal(signal.SIGTERM, before)
         if found is None:
             raise CommandError("The crash test could not be run; the lines above say why.")
         self.stdout.write(json.dumps(found, indent=1) if options["json"] else _table(found))
@@ -47,19 +43,6 @@ class Command(BaseCommand):
             raise CommandError("The desk did not keep what it promises; the lines above say where.", returncode=1)
         if found["uncovered"]:
             raise CommandError("Every promise was kept, but there are boundaries nobody listed; see docs/crashtest.md.", returncode=1)
-
-
-def _harness():
-    try:
-        return import_module("tests.crash.start")
-    except ModuleNotFoundError as missing:
-        text = "The crash test is in the folder tests of the source, which is not installed here: run this in a clone of the repository."
-        raise CommandError(text) from missing
-
-
-def _stop(*_) -> None:
-    """What was started is ended on the way out."""
-    sys.exit(143)
 
 
 def _table(found: dict[str, object]) -> str:
