@@ -2,11 +2,14 @@
 
 import os
 import signal
+import sqlite3
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from tests.bench.place import rows_of
 from tests.process.desk import parallel, running_desk
 
 pytestmark = pytest.mark.process
@@ -131,3 +134,18 @@ def test_it_lets_one_of_two_edits_win(desk):
     edits = [{"quantity": str(n), "version": order["version"]} for n in (2, 3, 4, 5)]
     answers = parallel(lambda body: desk.call("PATCH", f"/api/orders/{order['id']}", body)[0], edits, 4)
     assert sorted(answers) == [200, 409, 409, 409]
+
+
+def test_it_sends_nothing_with_other_code_than_it_was_started_with_and_goes_on_after_the_next_start(desk):
+    """The stamp another machine's update would leave; the watchdog starting the workers again does not help, starting the desk does."""
+    with sqlite3.connect(Path(desk.home) / "tvapp.sqlite3", timeout=10) as link:
+        link.execute("UPDATE tvapp_desksettings SET release = '0.2.0-of-another-machine'")
+    link.close()
+    time.sleep(2)  # workers read their settings once a second
+    order_id = desk.alert("after-an-update")[1]["order_id"]
+    said = "SELECT count(*) FROM trading_systemevent WHERE code = 'OLD_CODE'"
+    desk.wait(lambda: rows_of(desk.home, said)[0][0] == 1, 10, "the worker says that it is an old one")
+    assert desk.call("GET", f"/api/orders/{order_id}")[1]["status"] == "QUEUED"
+    desk.stop()
+    desk.start()
+    desk.wait_filled({order_id}, 20)
