@@ -5,6 +5,7 @@ A window's count only grows by an atomic conditional UPDATE, so two processes ne
 
 import logging
 import random
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -22,6 +23,7 @@ DAY_S = 86400
 SHARE = Decimal("0.8")  # of what the broker allows
 ENTRIES = Decimal("0.8")  # of that: the rest is kept for cancels and exits
 LATE = 3  # windows: one that another process began is not ended by a process whose look at the clock is this old
+PATIENCE_S, SPREAD_S = 5.0, 0.1
 FIRST_WAIT_S, LONGEST_WAIT_S, CALM_S = 1.0, 60.0, 120.0
 
 
@@ -37,6 +39,19 @@ def acquire(account: BrokerAccount, kind: str, *, closing: bool = False) -> None
             if not _take(account, kind, Window(window, most, max(1, _scaled(rate)), closing), now):
                 raise _refusal(account, kind, window, most, now)
     crash.point("throttle.taken")
+
+
+def wait(account: BrokerAccount, kind: str, most_s: float = PATIENCE_S) -> None:
+    """`acquire` for what a person started and nothing else waits behind, like a day's list: it waits for its place up to `most_s` seconds."""
+    end = clock.monotonic() + most_s
+    while True:
+        try:
+            return acquire(account, kind)
+        except RateLimited as full:
+            left = full.retry_after or 0.0
+            if clock.monotonic() + left > end:
+                raise
+        time.sleep(left + random.uniform(0, SPREAD_S))  # noqa: S311 - spread, no secret
 
 
 @dataclass(frozen=True)

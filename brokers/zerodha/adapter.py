@@ -194,7 +194,7 @@ class ZerodhaAdapter(Adapter):
 
     def iter_instruments(self, exchange: str = "") -> Iterator[Instrument]:
         """The day's list, read as it arrives; it needs no login. The iterator is a mapping.InstrumentRows: it counts `malformed` and `expired`."""
-        throttle.acquire(self.account, "read")
+        throttle.wait(self.account, "read")
         path = f"/instruments/{exchange}" if exchange else "/instruments"
         return mapping.InstrumentRows(client.client_for(self.account, "").lines(path), clock.now())
 

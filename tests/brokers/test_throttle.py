@@ -157,3 +157,16 @@ def test_it_writes_in_one_short_transaction(account, at, django_assert_max_num_q
     throttle.acquire(account, "order")
     with django_assert_max_num_queries(12):
         throttle.acquire(account, "order")
+
+
+def test_it_waits_for_its_place_when_nothing_waits_behind_it(account, at, monkeypatch):
+    monkeypatch.setattr(throttle.time, "sleep", lambda seconds: at.shift(seconds))
+    assert taken(account, "read") == 8
+    throttle.wait(account, "read")
+    assert MONDAY_10 + timedelta(seconds=1) <= clock.now() < MONDAY_10 + timedelta(seconds=2)
+
+
+def test_it_does_not_wait_longer_than_a_person_would(account, at):
+    throttle.penalise(account, "read", retry_after=30)
+    with pytest.raises(RateLimited, match="asked to wait"):
+        throttle.wait(account, "read")
