@@ -1,4 +1,4 @@
-"""`python -m tests.crash KILLS DB SEED`: a crash test, its outcome as JSON on stdout, a line for each death on stderr.
+"""`python -m tests.crash KILLS DB SEED DESKS`: a crash test, its outcome as JSON on stdout, a line for each death on stderr.
 
 `python -m tests.crash races EXECUTES OTHERS`: many people at one order (`races`), exit status 1 when a promise broke.
 `python -m tests.crash list SEED`: writes `boundaries.json` anew, from every scene with and without faults and from two hundred deaths.
@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 from tests.crash import races, run
 from tests.process.postgres import Postgres, programs
+
+OFTEN = 25
 
 
 @contextmanager
@@ -37,7 +39,8 @@ def figures(outcome: run.Outcome) -> dict[str, object]:
     said = vars(outcome.verdict)
     counts = {name: len(sentences) for name, sentences in said.items()}
     return {
-        "kills": outcome.kills, **counts, "worst_recovery_s": round(outcome.worst_recovery_s, 1), "boundaries": len(outcome.at),
+        "kills": outcome.kills, "missed": outcome.missed, **counts, "worst_recovery_s": round(outcome.worst_recovery_s, 1), "boundaries": len(outcome.at),
+        "often": sum(deaths >= OFTEN for deaths in outcome.at.values()),
         "uncovered": outcome.uncovered, "said": [f"{name}: {text}" for name, sentences in said.items() for text in sentences],
     }  # fmt: skip
 
@@ -63,9 +66,9 @@ def main(what: str, *rest: str) -> int:
         return 0
     if what == "races":
         return race(*map(int, rest))
-    kind, seed = rest
+    kind, seed, desks = rest
     with databases(kind) as database:
-        outcome = run.run(int(what), say, seed=int(seed), database=database)
+        outcome = run.run(int(what), say, seed=int(seed), database=database, desks=int(desks))
     print(json.dumps(figures(outcome)))
     return 0 if outcome.clean else 1
 

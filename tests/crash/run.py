@@ -8,10 +8,13 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
+from threading import Lock
 
 from tests.crash.judge import Verdict
 from tests.crash.scenes import FAULTS, SCENES
@@ -22,6 +25,13 @@ ROUND = 150  # deaths on one desk; then a fresh one, whose broker has a fresh da
 AFTER_S = 1.5
 SECOND = 0.25  # so often another process dies while the first death is being recovered from
 AGAIN = ("books.fetched", "books.read", "recover.settling", "dispatch.claimed", "dispatch.recorded", "orders.move.sent", "sync.fills_stored")
+HEAVY = (
+    "ingest.understood", "ingest.inserted", "ingest.before_commit", "ingest.committed",
+    "dispatch.started", "dispatch.decided", "dispatch.claimed", "dispatch.placed", "dispatch.recorded", "orders.move.sending", "orders.move.sent",
+    "throttle.taken", "doorbell.rung", "orders.move.queued", "asks.intent", "asks.answered", "asks.recorded", "orders.move.cancelled",
+    "books.fetched", "books.read", "sync.fills_stored", "recover.settling", "orders.move.unknown", "orders.move.needs_review",
+    "squareoff.committed", "squareoff.cancels_asked", "squareoff.read", "squareoff.order_made", "squareoff.placed", "brackets.made", "slicing.made",
+)  # fmt: skip
 
 Say = Callable[[str], None]
 
@@ -41,6 +51,14 @@ class Outcome:
     @property
     def clean(self) -> bool:
         return self.verdict.clean and not self.uncovered
+
+    def add(self, other: "Outcome") -> None:
+        self.kills, self.missed = self.kills + other.kills, self.missed + other.missed
+        self.worst_recovery_s = max(self.worst_recovery_s, other.worst_recovery_s)
+        self.at.update(other.at)
+        self.verdict.add(other.verdict)
+        for name, scenes in other.passed.items():
+            self.passed.setdefault(name, set()).update(scenes)
 
     def count(self, died: Iterable[str], took: float, scene: str, seen: Iterable[str]) -> None:
         names = [name.rpartition(".")[0] for name in died]
@@ -86,30 +104,51 @@ def _faults_of(name: str) -> Iterable[tuple[str, str]]:
     return [(route, mode) for mode in FAULTS[route]] if name in ("auto", "cancel", "change", "read") else []
 
 
-def run(kills: int, say: Say, *, seed: int = 1, database: Callable[[], str] = str) -> Outcome:
-    """`kills` deaths spread over all boundaries; `database` gives a fresh DATABASE_URL for each desk ("": SQLite)."""
-    outcome, chance = Outcome(), random.Random(seed)
-    plan = _plan(chance)
-    while outcome.kills < kills:
-        with stage(database()) as here:
-            before, most = outcome.kills, min(kills, outcome.kills + ROUND)
-            while outcome.kills < most:
-                _trial(here, outcome, *next(plan), chance, say)
-            assert outcome.kills > before
-            outcome.verdict.add(here.verdict())
+def run(kills: int, say: Say, *, seed: int = 1, database: Callable[[], str] = str, desks: int = 1) -> Outcome:
+    """`kills` deaths spread over all boundaries, on so many desks side by side; `database` gives a fresh DATABASE_URL for each ("": SQLite)."""
+    plan, most = Plan(seed), min(ROUND, -(-kills // desks))
+    shares = [min(most, kills - begun) for begun in range(0, kills, most)]
+
+    def play(share: tuple[int, int]) -> Outcome:
+        return _play_round(share[1], plan, random.Random(f"{seed} {share[0]}"), database, lambda text: say(f"desk {share[0]}, {text}"))
+
+    outcome = Outcome()
+    with ThreadPoolExecutor(desks) as side_by_side:
+        for part in side_by_side.map(play, enumerate(shares, start=1)):
+            outcome.add(part)
     outcome.uncovered = {name: sorted(scenes) for name, scenes in outcome.passed.items() if name not in known()}
     return outcome
 
 
-def _plan(chance: random.Random) -> Iterator[tuple[str, str]]:
-    """Boundary and scene, each boundary in turn, its scenes in turn."""
-    turns = {name: list(scenes) for name, scenes in known().items()}
-    while True:
-        names = list(turns)
-        chance.shuffle(names)
-        for name in names:
-            turns[name].append(turns[name].pop(0))
-            yield name, turns[name][0]
+def _play_round(kills: int, plan: "Plan", chance: random.Random, database: Callable[[], str], say: Say) -> Outcome:
+    outcome = Outcome()
+    with plan.lock:
+        address = database()
+    with stage(address) as here:
+        while outcome.kills < kills:
+            _trial(here, outcome, *plan.next(), chance, say)
+        outcome.verdict.add(here.verdict())
+    return outcome
+
+
+class Plan:
+    """Which boundary is next, and in which scene: each in turn, its scenes in turn; where a death hurts most, three times as often."""
+
+    def __init__(self, seed: int):
+        self.lock, self._chance = Lock(), random.Random(seed)
+        self._scenes = {name: list(scenes) for name, scenes in known().items()}
+        self._passes, self._left = count(), []
+
+    def next(self) -> tuple[str, str]:
+        with self.lock:
+            if not self._left:
+                often = [name for name in self._scenes if name in HEAVY] * (2 if next(self._passes) else 0)
+                self._left = [*self._scenes, *often]
+                self._chance.shuffle(self._left)
+            name = self._left.pop()
+            scenes = self._scenes[name]
+            scenes.append(scenes.pop(0))
+            return name, scenes[0]
 
 
 def _trial(here: Stage, outcome: Outcome, boundary: str, scene: str, chance: random.Random, say: Say) -> None:

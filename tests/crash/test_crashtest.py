@@ -35,10 +35,10 @@ def test_it_keeps_every_promise_while_many_people_act_on_one_order():
     assert outcome.wrong == [] and outcome.verdict.clean, outcome
 
 
-@pytest.mark.parametrize("kills", ["0", "100001", "many"])
-def test_it_refuses_a_number_of_kills_that_is_none(kills):
-    with pytest.raises(CommandError, match="kills"):
-        started("--kills", kills)
+@pytest.mark.parametrize(("option", "number"), [("--kills", "0"), ("--kills", "100001"), ("--kills", "many"), ("--desks", "0"), ("--desks", "17")])
+def test_it_refuses_a_number_that_is_none(option, number):
+    with pytest.raises(CommandError, match=option):
+        started(option, number)
 
 
 def test_it_says_that_it_is_not_installed(monkeypatch):
@@ -56,7 +56,7 @@ def test_it_says_that_it_is_not_installed(monkeypatch):
 def test_it_ends_with_an_error_when_a_promise_was_broken_or_a_boundary_is_not_listed(monkeypatch, broken, words):
     class Harness:
         @staticmethod
-        def apart(kills, database, seed):
+        def apart(kills, database, seed, desks):
             figures = dict.fromkeys(command.PROMISED, 0) | {"uncovered": {}, "said": []}
             return {"kills": kills, "worst_recovery_s": 1.0, "boundaries": 1, **figures, **broken}
 
@@ -69,3 +69,11 @@ def test_it_ends_with_an_error_when_a_promise_was_broken_or_a_boundary_is_not_li
 
 def test_it_knows_a_scene_for_each_boundary():
     assert {scene for scenes in run.known().values() for scene in scenes} <= SCENES.keys()
+
+
+def test_it_kills_most_where_a_death_hurts_most():
+    plan, names = run.Plan(1), len(run.known())
+    first = {plan.next()[0] for _ in range(names)}
+    assert first == run.known().keys() and set(run.HEAVY) <= first
+    again = [plan.next()[0] for _ in range(names + 2 * len(run.HEAVY))]
+    assert {again.count(name) for name in run.HEAVY} == {3}

@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from tvapp.management.from_tests import ended_politely, load
 
 MOST = 100_000
+SIDE_BY_SIDE = 16
 PROMISED = ("lost", "doubled", "ghosts", "stuck", "unexplained")
 MEANS = {
     "lost": "alerts that were acknowledged and made no order, or one nobody worked",
@@ -28,14 +29,17 @@ class Command(BaseCommand):
         parser.add_argument("--kills", type=int, default=50, help="How many processes are killed, 1 to 100000 (default %(default)s).")
         parser.add_argument("--db", choices=("sqlite", "postgres"), default="sqlite", help="Where the desk keeps its rows (default %(default)s).")
         parser.add_argument("--seed", type=int, default=1, help="Another seed gives another order of kills and faults (default %(default)s).")
+        parser.add_argument("--desks", type=int, default=1, help="Desks that are tried side by side, 1 to 16 (default %(default)s).")
         parser.add_argument("--json", action="store_true", help="Only a JSON object on stdout.")
 
     def handle(self, *args, **options):
         harness = load("tests.crash.start", "The crash test is")
         if not 1 <= options["kills"] <= MOST:
             raise CommandError(f"--kills is {options['kills']}: give it a number from 1 to {MOST}.")
+        if not 1 <= options["desks"] <= SIDE_BY_SIDE:
+            raise CommandError(f"--desks is {options['desks']}: give it a number from 1 to {SIDE_BY_SIDE}.")
         with ended_politely():
-            found = harness.apart(options["kills"], options["db"], options["seed"])
+            found = harness.apart(options["kills"], options["db"], options["seed"], options["desks"])
         if found is None:
             raise CommandError("The crash test could not be run; the lines above say why.")
         self.stdout.write(json.dumps(found, indent=1) if options["json"] else _table(found))
