@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from tests.bench.rows import BenchmarkFailed, Row, Size
+from tests.process.postgres import programs as postgres_programs
 
-NAMES = ("webhook", "latency", "burst", "kill", "pages", "start", "memory", "risk")
+NAMES = ("webhook", "postgres", "latency", "burst", "kill", "pages", "start", "memory", "risk")
 LATER = {
-    "postgres": "it needs a PostgreSQL server",
     "hang": "no broker that can hang is connected yet",
     "admin": "the settings pages over a long history are not measured yet",
     "analytics": "there are no stored results yet",
@@ -27,6 +27,8 @@ def left_out(name: str) -> str:
     """Why there is no figure of this name on this machine; empty when there is one."""
     if name in _READS_PROC and not os.path.isdir("/proc/self"):
         return "it reads /proc, which this system does not have"
+    if name == "postgres" and postgres_programs() is None:
+        return "PostgreSQL's server programs are not installed (Debian and Ubuntu: apt install postgresql)"
     return LATER.get(name, "")
 
 

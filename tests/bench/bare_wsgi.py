@@ -58,11 +58,19 @@ def store(alert: dict) -> tuple[int, int]:
     return made, order
 
 
-def application(environ, start_response):
-    if environ["REQUEST_METHOD"] != "POST":
-        start_response("200 OK", [("Content-Length", "0")])
-        return [b""]
-    alert, order = store(json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))))
-    body = json.dumps({"alert_id": alert, "order_id": order, "status": "accepted", "duplicate": False}).encode()
-    start_response("201 Created", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
-    return [body]
+def answering(store):
+    """The WSGI function that answers an alert once `store` has it on disk."""
+
+    def application(environ, start_response):
+        if environ["REQUEST_METHOD"] != "POST":
+            start_response("200 OK", [("Content-Length", "0")])
+            return [b""]
+        alert, order = store(json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))))
+        body = json.dumps({"alert_id": alert, "order_id": order, "status": "accepted", "duplicate": False}).encode()
+        start_response("201 Created", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+        return [body]
+
+    return application
+
+
+application = answering(store)

@@ -64,9 +64,12 @@ def apart(module: Sequence[str], env: dict[str, str]) -> tuple[int, bytes]:
     return child.returncode, said
 
 
-def home() -> Path:
-    """The home of this run, with its database as it was right after it was prepared."""
+def home(**more: str) -> Path:
+    """The home of this run, with its database as it was right after it was prepared. DATABASE_URL among `more`: that one, prepared now."""
     place = Path(os.environ["BENCH_HOME"])
+    if "DATABASE_URL" in more:
+        manage(place, "prepare", **more)
+        return place
     pristine = place / "pristine.sqlite3"
     if not pristine.exists():
         manage(place, "prepare")
@@ -85,8 +88,8 @@ def copy_of(place: Path, name: str) -> Path:
     return other
 
 
-def manage(place: Path, *words: str) -> None:
-    done = subprocess.run([sys.executable, "manage.py", *words], cwd=ROOT, env=environment(place), capture_output=True, text=True)
+def manage(place: Path, *words: str, **more: str) -> None:
+    done = subprocess.run([sys.executable, "manage.py", *words], cwd=ROOT, env=environment(place, **more), capture_output=True, text=True)
     if done.returncode:
         raise BenchmarkFailed(f"manage.py {words[0]} failed: {done.stderr.strip()[-1000:]}")
 
@@ -99,7 +102,7 @@ def serve_desk(place: Path, **more: str):
 
 def serve_bare(app: str, place: Path, **more: str):
     """Any other WSGI application in the same server with the same figures."""
-    return serving(["-c", str(_bare_config(place)), app], environment(place, **more), place)
+    return serving(["-c", str(_bare_config(place)), *(["--workers", more["WEB_WORKERS"]] if "WEB_WORKERS" in more else []), app], environment(place, **more), place)
 
 
 def _bare_config(place: Path) -> Path:

@@ -14,17 +14,18 @@ def run(size: Size) -> list[Row]:
     with place.serve_desk(home) as ours, bare as yardstick:
         for web in (ours, yardstick):  # every thread opens its connection once
             keep_posting(web.port, 32, 0.5, partial(alert, "demo-manual"))
-        return [made for connections in (8, 32) for made in _at(connections, ours.port, yardstick.port, size)]
+        return [made for connections in (8, 32) for made in compared("webhook", connections, ours.port, yardstick.port, size)]
 
 
-def _at(connections: int, ours: int, yardstick: int, size: Size) -> list[Row]:
+def compared(name: str, connections: int, ours: int, yardstick: int, size: Size, goal: str = "ratio >= 0.75") -> list[Row]:
+    """Alerts a second and the time to their answers, of the two web servers on these ports."""
     load = partial(keep_posting, connections=connections, seconds=size.seconds, body=partial(alert, "demo-manual"))
     a, b = alternate(lambda: load(ours), lambda: load(yardstick), size.repeats)
     rates = [median([one.rate for one in side]) for side in (a, b)]
     middle = [median([one.p(50) for one in side]) for side in (a, b)]
     tails = [median([one.p(99) for one in side]) for side in (a, b)]
     return [
-        row("webhook", f"alerts a second, {connections} connections", *rates, goal="ratio >= 0.75"),
-        row("webhook", f"ms to the answer, {connections} connections, p50", *middle),
-        row("webhook", f"ms to the answer, {connections} connections, p99", *tails, goal="ratio <= 2" if connections == 8 else None),
+        row(name, f"alerts a second, {connections} connections", *rates, goal=goal),
+        row(name, f"ms to the answer, {connections} connections, p50", *middle),
+        row(name, f"ms to the answer, {connections} connections, p99", *tails, goal="ratio <= 2" if connections == 8 else None),
     ]

@@ -43,9 +43,13 @@ def _version(folder: Path) -> list[int]:
 
 
 class Postgres:
-    """One server. It refuses to run as root: then it runs as the system's `postgres` user, whom the folder is given to."""
+    """One server. It refuses to run as root: then it runs as the system's `postgres` user, whom the folder is given to.
 
-    def __init__(self) -> None:
+    `settings` are the server's own and replace QUICK's.
+    """
+
+    def __init__(self, **settings: str) -> None:
+        self.settings = QUICK | settings
         found = programs()
         assert found, "PostgreSQL is not installed (Debian/Ubuntu: apt install postgresql)"
         self.programs, self.port, self.password = found, free_port(), secrets.token_urlsafe(12)
@@ -70,7 +74,7 @@ class Postgres:
         return {"cwd": self.folder, "env": {"PATH": "/usr/bin:/bin", "HOME": str(self.folder), "TZ": "UTC"}, "stdin": subprocess.DEVNULL, **who}
 
     def start(self) -> None:
-        settings = [word for name, value in QUICK.items() for word in ("-c", f"{name}={value}")]
+        settings = [word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")]
         command = [self.programs / "postgres", "-D", self.data, "-p", str(self.port), "-k", self.folder, *settings]
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(command, **self._circumstances(), stdout=log, stderr=log)

@@ -38,7 +38,8 @@ def test_it_refuses_a_history_it_cannot_make(rows):
         run("pages", "--rows", rows)
 
 
-def test_it_leaves_out_what_is_not_there_and_says_so():
+def test_it_leaves_out_what_is_not_there_and_says_so(monkeypatch):
+    monkeypatch.setattr(bench, "postgres_programs", lambda: None)
     said, aside = run("postgres", "ticks", "--json")
     assert json.loads(said) == []
     assert ["postgres is left out" in line or "ticks is left out" in line for line in aside.splitlines()] == [True, True]
