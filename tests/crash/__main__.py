@@ -1,6 +1,7 @@
-"""`python -m tests.crash KILLS DB SEED DESKS`: a crash test, its outcome as JSON on stdout, a line for each death on stderr.
+"""`python -m tests.crash KILLS DB SEED DESKS SCALE`: a crash test, its outcome as JSON on stdout, a line for each death on stderr.
 
 `python -m tests.crash races EXECUTES OTHERS`: many people at one order (`races`), exit status 1 when a promise broke.
+`python -m tests.crash mutants`: desks that are built wrong on purpose (`mutants`), exit status 1 when one of them was not caught.
 `python -m tests.crash list SEED`: writes `boundaries.json` anew, from every scene with and without faults and from two hundred deaths.
 """
 
@@ -10,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tests.crash import races, run
+from tests.crash import mutants, races, run
 from tests.process.postgres import Postgres, programs
 
 OFTEN = 25
@@ -66,9 +67,11 @@ def main(what: str, *rest: str) -> int:
         return 0
     if what == "races":
         return race(*map(int, rest))
-    kind, seed, desks = rest
+    if what == "mutants":
+        return 1 if mutants.missed(say) else 0
+    kind, seed, desks, scale = rest
     with databases(kind) as database:
-        outcome = run.run(int(what), say, seed=int(seed), database=database, desks=int(desks))
+        outcome = run.run(int(what), say, seed=int(seed), database=database, desks=int(desks), scale=float(scale))
     print(json.dumps(figures(outcome)))
     return 0 if outcome.clean else 1
 

@@ -18,7 +18,7 @@ from threading import Lock
 
 from tests.crash.judge import Verdict
 from tests.crash.scenes import FAULTS, SCENES
-from tests.crash.stage import T_S, Stage, stage
+from tests.crash.stage import SCALE, Stage, stage
 
 LIST = Path(__file__).with_name("boundaries.json")
 ROUND = 150  # deaths on one desk; then a fresh one, whose broker has a fresh day
@@ -91,7 +91,7 @@ def discover(say: Say) -> dict[str, set[str]]:
                 here.calm()
                 here.forget()
                 _misbehave(here, fault)
-                _play(here, scene)
+                play(here, scene)
                 here.settle(0)
                 for boundary in here.seen():
                     found.setdefault(boundary, set()).add(name)
@@ -104,30 +104,35 @@ def _faults_of(name: str) -> Iterable[tuple[str, str]]:
     return [(route, mode) for mode in FAULTS[route]] if name in ("auto", "cancel", "change", "read") else []
 
 
-def run(kills: int, say: Say, *, seed: int = 1, database: Callable[[], str] = str, desks: int = 1) -> Outcome:
-    """`kills` deaths spread over all boundaries, on so many desks side by side; `database` gives a fresh DATABASE_URL for each ("": SQLite)."""
+def run(kills: int, say: Say, *, seed: int = 1, database: Callable[[], str] = str, desks: int = 1, scale: float = SCALE) -> Outcome:
+    """`kills` deaths over all boundaries, on so many desks side by side, all timers times `scale`; `database` gives each its DATABASE_URL ("": SQLite)."""
     plan, most = Plan(seed), min(ROUND, -(-kills // desks))
     shares = [min(most, kills - begun) for begun in range(0, kills, most)]
 
     def play(share: tuple[int, int]) -> Outcome:
-        return _play_round(share[1], plan, random.Random(f"{seed} {share[0]}"), database, lambda text: say(f"desk {share[0]}, {text}"))
+        if plan.over:
+            return Outcome()
+        with plan.lock:
+            address = database()
+        with stage(address, scale) as here:
+            return _play_round(here, share[1], plan, random.Random(f"{seed} {share[0]}"), lambda text: say(f"desk {share[0]}, {text}"))
 
     outcome = Outcome()
     with ThreadPoolExecutor(desks) as side_by_side:
-        for part in side_by_side.map(play, enumerate(shares, start=1)):
-            outcome.add(part)
+        try:
+            for part in side_by_side.map(play, enumerate(shares, start=1)):
+                outcome.add(part)
+        finally:
+            plan.over = True  # interrupted: the others end with the trial they are at
     outcome.uncovered = {name: sorted(scenes) for name, scenes in outcome.passed.items() if name not in known()}
     return outcome
 
 
-def _play_round(kills: int, plan: "Plan", chance: random.Random, database: Callable[[], str], say: Say) -> Outcome:
+def _play_round(here: Stage, kills: int, plan: "Plan", chance: random.Random, say: Say) -> Outcome:
     outcome = Outcome()
-    with plan.lock:
-        address = database()
-    with stage(address) as here:
-        while outcome.kills < kills:
-            _trial(here, outcome, *plan.next(), chance, say)
-        outcome.verdict.add(here.verdict())
+    while outcome.kills < kills and not plan.over:
+        _trial(here, outcome, *plan.next(), chance, say)
+    outcome.verdict.add(here.verdict())
     return outcome
 
 
@@ -135,7 +140,7 @@ class Plan:
     """Which boundary is next, and in which scene: each in turn, its scenes in turn; where a death hurts most, three times as often."""
 
     def __init__(self, seed: int):
-        self.lock, self._chance = Lock(), random.Random(seed)
+        self.lock, self._chance, self.over = Lock(), random.Random(seed), False
         self._scenes = {name: list(scenes) for name, scenes in known().items()}
         self._passes, self._left = count(), []
 
@@ -160,7 +165,7 @@ def _trial(here: Stage, outcome: Outcome, boundary: str, scene: str, chance: ran
         here.arm(chance.choice(AGAIN))
     _misbehave(here, fault)
     since = (here.acknowledged or [0])[-1] + 1
-    _play(here, SCENES[scene])
+    play(here, SCENES[scene])
     here.reached(lambda: here.deaths().keys() - before, AFTER_S)
     here.disarm()
     here.kite.fault("*", "ok", times=0)
@@ -170,12 +175,12 @@ def _trial(here: Stage, outcome: Outcome, boundary: str, scene: str, chance: ran
     here.wait_until_back()
     outcome.count(died, took, scene, here.seen())
     if not rested:
-        outcome.verdict.stuck.append(f"{boundary} in {scene}: orders were still on their way {T_S:.0f} s after all processes were back")
+        outcome.verdict.stuck.append(f"{boundary} in {scene}: orders were still on their way {here.rest_s:.0f} s after all processes were back")
     word = f"{len(died)} died, at rest {took:.1f} s later" if rested else f"{len(died)} died, NOT AT REST"
     say(f"{outcome.kills}: {boundary} in {scene} with {' '.join(fault or ['no fault'])}: {word} ({time.monotonic() - began:.1f} s)")
 
 
-def _play(here: Stage, scene: Callable[[Stage], None]) -> None:
+def play(here: Stage, scene: Callable[[Stage], None]) -> None:
     """A scene whose web server dies under it is over; what was acknowledged is judged all the same."""
     with suppress(OSError, ValueError, KeyError, AssertionError):
         scene(here)

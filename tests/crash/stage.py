@@ -14,9 +14,10 @@ from tests.process.desk import RAILS, ROOT, RunningDesk
 from tests.process.kite import KiteDesk, running_beside
 
 SCALE = 0.2
-T_S = 30 * SCALE  # until everything is settled or explained, from the moment all processes are back
+REST_S = 30  # until everything is settled or explained, from the moment all processes are back; times the scale
 BACK_S = 15
 ENDED = ("COMPLETE", "CANCELLED", "EXPIRED", "REJECTED", "REJECTED_RISK", "FAILED", "STALE", "NEEDS_REVIEW")
+NO_ORDER = 0  # the id of what was acknowledged and made none: the judge will not find it
 PRICE = 1000
 SHARES = [f"CRASH{number:03}" for number in range(1, 601)]  # each scene has one of its own: what another left to a person stops no entry of it
 CHEAP = [f"CHEAP{number:03}" for number in range(1, 101)]
@@ -29,6 +30,7 @@ class Stage(KiteDesk):
     def __init__(self, desk: RunningDesk, kite):
         super().__init__(desk, kite)
         self.folder = Path(desk.home) / "crash"
+        self.rest_s = REST_S * float(desk.extra["TVAPP_TIME_SCALE"])
         self.acknowledged: list[int] = []
         self._keys, self._turn = count(1), count()
         self._manage("shell", "-c", PATIENT)
@@ -63,8 +65,8 @@ class Stage(KiteDesk):
         """The id of the order an alert became; sent again until it is acknowledged, as TradingView does."""
         body = {"price": PRICE, "product": "MIS", **trade}
         answer = self.desk.persistent_alert(f"crash-{next(self._keys)}", strategy=strategy, symbol=f"NSE:{symbol}", **body)
-        self.acknowledged.append(answer["order_id"])
-        return answer["order_id"]
+        self.acknowledged.append(answer["order_id"] or NO_ORDER)
+        return self.acknowledged[-1]
 
     def send_with_exits(self, symbol: str, **trade) -> int:
         return self.send(symbol, stop_loss={"percent": 2}, take_profit={"percent": 2}, **trade)
@@ -152,9 +154,9 @@ class Stage(KiteDesk):
         self.reached(lambda: len(self.desk.below()) >= self.crowd and self.desk.call("GET", "/health")[0] == 200, BACK_S)
 
     def settle(self, since: int) -> bool:
-        """Whether every order from id `since` on came to rest, at most `T_S` after all processes are back."""
+        """Whether every order from id `since` on came to rest, at most `rest_s` after all processes are back."""
         for _ in range(2):
-            if self.reached(lambda: not self._moving(since), T_S):
+            if self.reached(lambda: not self._moving(since), self.rest_s):
                 return True
             self.wait_until_back()
         return False
@@ -174,9 +176,9 @@ class Stage(KiteDesk):
 
 
 @contextmanager
-def stage(database: str = "") -> Iterator[Stage]:
-    """A fresh desk on a database of its own and a fresh simulator, gone afterwards."""
-    desk = RunningDesk(database, TVAPP_TEST="1", TVAPP_TIME_SCALE=str(SCALE))
+def stage(database: str = "", scale: float = SCALE, **env: str) -> Iterator[Stage]:
+    """A fresh desk on a database of its own and a fresh simulator, gone afterwards. All timers times `scale`; `env` is set for every process."""
+    desk = RunningDesk(database, TVAPP_TEST="1", TVAPP_TIME_SCALE=str(scale), **env)
     folder = Path(desk.home) / "crash"
     for name in ("seen", "armed", "died"):
         (folder / name).mkdir(parents=True)

@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from tests.crash import races, run, start
+from tests.crash import mutants, races, run, start
 from tests.crash.scenes import SCENES
 from tvapp.management import from_tests
 from tvapp.management.commands import crashtest as command
@@ -35,7 +35,12 @@ def test_it_keeps_every_promise_while_many_people_act_on_one_order():
     assert outcome.wrong == [] and outcome.verdict.clean, outcome
 
 
-@pytest.mark.parametrize(("option", "number"), [("--kills", "0"), ("--kills", "100001"), ("--kills", "many"), ("--desks", "0"), ("--desks", "17")])
+@pytest.mark.process
+def test_it_catches_every_desk_that_is_built_wrong():
+    assert mutants.missed() == []
+
+
+@pytest.mark.parametrize(("option", "number"), [("--kills", "0"), ("--kills", "100001"), ("--kills", "many"), ("--desks", "0"), ("--desks", "17"), ("--scale", "0")])
 def test_it_refuses_a_number_that_is_none(option, number):
     with pytest.raises(CommandError, match=option):
         started(option, number)
@@ -56,7 +61,7 @@ def test_it_says_that_it_is_not_installed(monkeypatch):
 def test_it_ends_with_an_error_when_a_promise_was_broken_or_a_boundary_is_not_listed(monkeypatch, broken, words):
     class Harness:
         @staticmethod
-        def apart(kills, database, seed, desks):
+        def apart(kills, database, seed, desks, scale):
             figures = dict.fromkeys(command.PROMISED, 0) | {"uncovered": {}, "said": []}
             return {"kills": kills, "worst_recovery_s": 1.0, "boundaries": 1, **figures, **broken}
 

@@ -30,6 +30,9 @@ class Command(BaseCommand):
         parser.add_argument("--db", choices=("sqlite", "postgres"), default="sqlite", help="Where the desk keeps its rows (default %(default)s).")
         parser.add_argument("--seed", type=int, default=1, help="Another seed gives another order of kills and faults (default %(default)s).")
         parser.add_argument("--desks", type=int, default=1, help="Desks that are tried side by side, 1 to 16 (default %(default)s).")
+        parser.add_argument(
+            "--scale", type=float, default=0.2, help="All timers times this, 0.1 to 1 (default %(default)s); a slow or busy machine needs more."
+        )
         parser.add_argument("--json", action="store_true", help="Only a JSON object on stdout.")
 
     def handle(self, *args, **options):
@@ -38,8 +41,10 @@ class Command(BaseCommand):
             raise CommandError(f"--kills is {options['kills']}: give it a number from 1 to {MOST}.")
         if not 1 <= options["desks"] <= SIDE_BY_SIDE:
             raise CommandError(f"--desks is {options['desks']}: give it a number from 1 to {SIDE_BY_SIDE}.")
+        if not 0.1 <= options["scale"] <= 1:
+            raise CommandError(f"--scale is {options['scale']}: give it a number from 0.1 to 1.")
         with ended_politely():
-            found = harness.apart(options["kills"], options["db"], options["seed"], options["desks"])
+            found = harness.apart(options["kills"], options["db"], options["seed"], options["desks"], options["scale"])
         if found is None:
             raise CommandError("The crash test could not be run; the lines above say why.")
         self.stdout.write(json.dumps(found, indent=1) if options["json"] else _table(found))
