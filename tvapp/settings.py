@@ -142,7 +142,10 @@ Q_CLUSTER = {
 }
 
 # ---------------------------------------------------------------------------- web
+REDIS_URL = env.str("REDIS_URL", "")
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+if REDIS_URL:  # in a list, because Django takes a text apart at commas
+    CACHES = {"default": {"BACKEND": "tvapp.cache.SharedCache", "LOCATION": [REDIS_URL], "KEY_PREFIX": "tvapp"}}
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "Asia/Kolkata"  # what pages and the admin show; everything is stored in UTC
 USE_TZ = True

@@ -18,8 +18,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tvapp import home, lifeline
@@ -33,6 +34,7 @@ LONGEST_PAUSE = 1.5
 CRASH_WITHIN = 5.0  # an end this soon after the start is a crash at start
 SPARE_AFTER = 0.5  # the group that has just started comes first
 FIRST_SPARE = 4.0  # and a desk that starts comes before any spare
+ROLES = ("all", "web", "workers")
 TAKEOVER = 2.0  # the children of a killed supervisor need a moment to let go of the port and the data directory
 
 logger = logging.getLogger("tvapp.supervisor")
@@ -333,12 +335,31 @@ def _reap_strays(ours: set[int]) -> None:
 
 
 # ---------------------------------------------------------------------------- what tvapp consists of
-def desk(listener: int) -> list[Child]:
-    """The web server, the two clusters, the sweeper and the listener to the brokers' streams."""
+def desk(listener: socket.socket | None) -> list[Child]:
+    """What this machine's part in the desk consists of; without a socket to listen on it is the workers."""
+    return [*(web(listener.fileno()) if listener else []), *(workers() if role() != "web" else [])]
+
+
+def role() -> str:
+    """TVAPP_ROLE: serve the web, work, or `all` of it. A part of the desk needs the other part on the same database."""
+    found = home.setting("TVAPP_ROLE", "all")
+    if found not in ROLES:
+        raise CannotStart(f"TVAPP_ROLE is {found!r}: use all, web or workers.")
+    if found != "all" and not home.setting("DATABASE_URL").startswith("postgres"):
+        raise CannotStart(f"TVAPP_ROLE={found} is a part of a desk on several machines: set DATABASE_URL=postgres://..., or leave TVAPP_ROLE out.")
+    return found
+
+
+def web(listener: int) -> list[Child]:
+    """The web server."""
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:tvapp.gunicorn", "--bind", f"fd://{listener}", "tvapp.wsgi"]
+    return [Child("web", command, fds=(listener,))]
+
+
+def workers() -> list[Child]:
+    """The two clusters, the sweeper and the listener to the brokers' streams."""
     python, manage, run = sys.executable, str(home.ROOT / "manage.py"), home.run_dir()
-    gunicorn = [python, "-m", "gunicorn", "-c", "python:tvapp.gunicorn", "--bind", f"fd://{listener}", "tvapp.wsgi"]
     return [
-        Child("web", gunicorn, fds=(listener,)),
         Child(
             "orders",
             [python, manage, "qcluster", "--name", "orders"],
@@ -399,15 +420,16 @@ def hold_home() -> int:
     return handle
 
 
-def take_over() -> tuple[socket.socket, int]:
-    """The port and the data directory, with a little patience for the end of a desk that was just killed."""
+def take_over() -> tuple[socket.socket | None, int]:
+    """The port (workers need none) and the data directory, with a little patience for the end of a desk that was just killed."""
     home.ensure()
+    serves = role() != "workers"
     end = clock.monotonic() + TAKEOVER
     while True:
         try:
             held = hold_home()
             try:
-                return listen(*address()), held
+                return listen(*address()) if serves else None, held
             except CannotStart:
                 os.close(held)
                 raise
@@ -422,7 +444,7 @@ def health(host: str, port: int) -> str:
     near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     connection = http.client.HTTPConnection(near, port, timeout=5)
     try:
-        connection.request("GET", "/health", headers={"Host": "localhost"})
+        connection.request("GET", "/health", headers={"Host": "localhost", "X-Forwarded-Proto": "https"})
         answer = connection.getresponse()
         body = answer.read()
         if answer.status >= 500:
@@ -434,17 +456,33 @@ def health(host: str, port: int) -> str:
         connection.close()
 
 
+def pulse() -> str:
+    """How workers without a web server are: `ok` while each group that beats has done so lately, else `down`."""
+    beats = [_mtime(child.beat) for child in workers() if child.beat]
+    return "ok" if all(at and time.time() - at < 2 * BEAT_LIMIT for at in beats) else "down"
+
+
 def announce(host: str, port: int) -> None:
     """Waits until the desk answers, then prints where it is."""
+    _wait_while_down(lambda: health(host, port))
+    shown = "localhost" if host in ("0.0.0.0", "::") else host  # noqa: S104
+    url = home.setting("TVAPP_BASE_URL") or f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
+    print(f"tvapp is ready: {url}  (Ctrl-C stops it)", flush=True)
+
+
+def announce_workers() -> None:
+    """Waits until the workers work, then says so."""
+    _wait_while_down(pulse)
+    print("tvapp's workers are ready  (Ctrl-C stops them)", flush=True)
+
+
+def _wait_while_down(ask: Callable[[], str]) -> None:
     begun = clock.monotonic()
-    while health(host, port) == "down":
+    while ask() == "down":
         if clock.monotonic() - begun > 30:
             logger.warning("not ready after 30 s; the lines above and bin/doctor say why")
             begun = clock.monotonic()
         time.sleep(0.25)
-    shown = "localhost" if host in ("0.0.0.0", "::") else host  # noqa: S104
-    url = home.setting("TVAPP_BASE_URL") or f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"
-    print(f"tvapp is ready: {url}  (Ctrl-C stops it)", flush=True)
 
 
 def _set_up_logging() -> None:
@@ -459,24 +497,29 @@ def _set_up_logging() -> None:
 def main(arguments: Sequence[str] = ()) -> int:
     """`--check` only looks whether the port and the data directory can be had, `--health` only how the running desk is."""
     if "--health" in arguments:
-        word = health(*address())
+        word = pulse() if role() == "workers" else health(*address())
         print(word)
         return int(word == "down")
     listener, _held = take_over()
     if "--check" in arguments:
         return 0
     _set_up_logging()
-    host, port = listener.getsockname()[:2]
-    os.environ.update(TVAPP_HOME=str(home.path()), HOST=host, PORT=str(port))
+    os.environ["TVAPP_HOME"] = str(home.path())
+    tell = announce_workers
+    if listener:
+        host, port = listener.getsockname()[:2]
+        os.environ.update(HOST=host, PORT=str(port))
+        tell = partial(announce, host, port)
     if sys.platform == "darwin":
         os.environ.setdefault("OBJC_DISABLE_INITIALIZE_FORK_SAFETY", "YES")  # django-q2 forks after system libraries were used
-    supervisor = Supervisor(desk(listener.fileno()))
+    supervisor = Supervisor(desk(listener))
     supervisor.listen_to_signals()
     if not supervisor.run_once(prepare()):
         return 0 if supervisor.signals else _not_prepared()
-    threading.Thread(target=announce, args=(host, port), daemon=True).start()
+    threading.Thread(target=tell, daemon=True).start()
     supervisor.run()
-    listener.close()
+    if listener:
+        listener.close()
     supervisor.stop()
     return 0
 

@@ -1,4 +1,4 @@
-"""Request rates, per person or address. Counters live in the cache; without a shared cache each process counts for itself."""
+"""Request rates, per person or address. Counters live in the cache; without REDIS_URL each process counts for itself."""
 
 from django.conf import settings
 from rest_framework.throttling import SimpleRateThrottle

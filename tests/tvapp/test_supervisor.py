@@ -451,10 +451,44 @@ class TestStart:
         assert "above 1023" in advice
 
     def test_it_consists_of_web_orders_sweeper_stream_and_batch(self):
-        children = {child.name: child for child in supervisor.desk(7)}
+        with socket.socket() as listener:
+            children = {child.name: child for child in supervisor.desk(listener)}
+            assert children["web"].fds == (listener.fileno(),)
         assert list(children) == ["web", "orders", "sweeper", "stream", "batch"]
-        assert (children["web"].fds, children["orders"].fragile, children["orders"].beat_owed) == ((7,), True, True)
+        assert (children["orders"].fragile, children["orders"].beat_owed) == (True, True)
         assert [name for name, child in children.items() if child.spare] == ["orders"]
+
+    def test_it_takes_the_part_of_a_machine_that_only_serves_or_only_works(self, monkeypatch):
+        monkeypatch.setenv("PORT", "0")
+        monkeypatch.setenv("DATABASE_URL", "postgres://desk")
+        parts = {}
+        for name in ("web", "workers"):
+            monkeypatch.setenv("TVAPP_ROLE", name)
+            listener, held = supervisor.take_over()
+            parts[name] = [child.name for child in supervisor.desk(listener)]
+            os.close(held)
+            if listener:
+                listener.close()
+        assert parts == {"web": ["web"], "workers": ["orders", "sweeper", "stream", "batch"]}
+
+    @pytest.mark.parametrize(("name", "database", "words"), [("both", "postgres://desk", "all, web or workers"), ("web", "", "DATABASE_URL=postgres")])
+    def test_it_says_what_is_wrong_with_a_role(self, monkeypatch, name, database, words):
+        monkeypatch.setenv("TVAPP_ROLE", name)
+        monkeypatch.setenv("DATABASE_URL", database)
+        with pytest.raises(supervisor.CannotStart, match=words):
+            supervisor.take_over()
+
+    def test_it_tells_a_container_of_workers_by_their_beats(self, monkeypatch, capsys):
+        monkeypatch.setenv("TVAPP_ROLE", "workers")
+        monkeypatch.setenv("DATABASE_URL", "postgres://desk")
+        assert supervisor.main(["--health"]) == 1
+        for child in supervisor.workers():
+            if child.beat:
+                child.beat.touch()
+        assert supervisor.main(["--health"]) == 0
+        os.utime(child.beat or home.run_dir() / "orders.beat", (1, 1))
+        assert supervisor.main(["--health"]) == 1
+        assert capsys.readouterr().out.split() == ["down", "ok", "down"]
 
     def test_it_takes_the_port_from_the_env_file(self, place, monkeypatch):
         monkeypatch.delenv("PORT", raising=False)

@@ -7,7 +7,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +19,7 @@ from django.core.checks import ERROR
 from django.core.checks.registry import registry
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 
 from tvapp import home, release
 from tvapp.lib import clock
@@ -29,6 +29,7 @@ SCHEDULES = {  # name: (function, kind, minutes); the closed list, brought back 
     "prune": ("trading.tasks.prune", "D", None),
     "instruments": ("trading.tasks.load_instruments", "I", 15),  # loads once a day, from 08:15 IST on; what failed is tried again
 }
+LOCK = 0x74766170  # of the server, shared by all who prepare this database
 DEMO = {"demo-auto": "AUTO", "demo-manual": "MANUAL"}
 
 
@@ -53,13 +54,28 @@ class Command(BaseCommand):
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """One preparation of this data directory at a time; the kernel frees the lock however the process ends."""
+    """One preparation of this data directory and of this database at a time; both locks are freed however the process ends."""
     handle = os.open(settings.HOME / "run" / "prepare.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        with _alone_on_the_server() if connection.vendor == "postgresql" else nullcontext():
+            yield
     finally:
         os.close(handle)
+
+
+@contextmanager
+def _alone_on_the_server() -> Iterator[None]:
+    """Another machine may prepare the same database now, and its migrations may take long."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0; SET lock_timeout = 0")
+        cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        cursor.execute("RESET statement_timeout; RESET lock_timeout")
+    try:
+        yield
+    finally:
+        with suppress(DatabaseError), connection.cursor() as cursor:  # a connection that broke has let go of it
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
 
 
 # ---------------------------------------------------------------------------- tables
