@@ -11,16 +11,15 @@ from dataclasses import asdict
 from tests.bench.rows import BenchmarkFailed, Row, Size
 from tests.process.postgres import programs as postgres_programs
 
-NAMES = ("webhook", "postgres", "latency", "burst", "kill", "pages", "start", "memory", "risk")
+NAMES = ("webhook", "postgres", "latency", "burst", "hang", "kill", "pages", "start", "memory", "risk")
 LATER = {
-    "hang": "no broker that can hang is connected yet",
     "admin": "the settings pages over a long history are not measured yet",
     "analytics": "there are no stored results yet",
     "fill": "there are no stored results yet",
     "charts": "no page carries its own chart data yet",
     "ticks": "nothing triggers on price ticks yet",
 }
-_READS_PROC = ("latency", "burst", "kill", "memory")
+_READS_PROC = ("latency", "burst", "hang", "kill", "memory")
 
 
 def left_out(name: str) -> str:

@@ -13,13 +13,15 @@ from tests.bench.place import SECRET, BenchmarkFailed
 from tests.bench.rows import percentile
 
 _numbers = count(1)
+MOST_SENDERS = 200  # alerts on their way at once
+LONGEST_S = 60  # for an answer
 
 
-def alert(strategy: str = "demo-auto") -> bytes:
-    """One TradingView alert with a key of its own, on one of 50 symbols."""
+def alert(strategy: str = "demo-auto", symbol: str = "") -> bytes:
+    """One TradingView alert with a key of its own, on this symbol or on one of 50."""
     number = next(_numbers)
     trade = {"order_action": "BUY", "quantity": 1, "price": 1500, "product": "CNC"}
-    body = {"secret": SECRET, "platform": "TRADINGVIEW", "strategy_name": strategy, "symbol": f"NSE:S{number % 50}"}
+    body = {"secret": SECRET, "platform": "TRADINGVIEW", "strategy_name": strategy, "symbol": symbol or f"NSE:S{number % 50}"}
     body |= {"idempotency_key": f"bench-{time.time_ns()}-{number}", "trade_details": trade}
     return json.dumps(body).encode()
 
@@ -96,29 +98,48 @@ async def _post_for(port: int, connections: int, seconds: float, body: Callable[
     return load
 
 
-def post_on_time(port: int, number: int, seconds: float) -> tuple[list[float], float]:
+@dataclass(frozen=True)
+class Sent:
+    """One alert: milliseconds from the moment it was due to its answer, the answer's status and its order's id (0: none)."""
+
+    took: float
+    status: int
+    order_id: int
+
+
+def send_on_time(port: int, number: int, seconds: float, body: Callable[[], bytes] = alert) -> tuple[list[Sent], float]:
     """`number` alerts spread evenly over `seconds`, each on a connection of its own and each sent when its time has come, whatever the
-    others do. Returns the milliseconds from that time to each answer, and the wall clock when the last one was due."""
+    others do. Returns what came of each, and the wall clock when the last one was due."""
     begun, wall = time.perf_counter() + 0.2, time.time() + 0.2
 
-    def one(index: int) -> float:
-        due, body = begun + index * seconds / number, alert()
+    def one(index: int) -> Sent:
+        due, made = begun + index * seconds / number, body()
         time.sleep(max(0.0, due - time.perf_counter()))
-        status = post(port, body)
-        if status != 201:
-            raise BenchmarkFailed(f"An alert of the burst was answered {status}.")
-        return 1000 * (time.perf_counter() - due)
+        status, answer = told(port, made)
+        return Sent(1000 * (time.perf_counter() - due), status, answer.get("order_id") or 0)
 
-    with ThreadPoolExecutor(number) as pool:
+    with ThreadPoolExecutor(min(number, MOST_SENDERS)) as pool:
         return list(pool.map(one, range(number))), wall + seconds * (number - 1) / number
 
 
+def post_on_time(port: int, number: int, seconds: float) -> tuple[list[float], float]:
+    """The same, where only 201 will do: milliseconds of each, and the wall clock when the last one was due."""
+    sent, last = send_on_time(port, number, seconds)
+    if bad := {one.status for one in sent} - {201}:
+        raise BenchmarkFailed(f"Alerts were answered {bad}; only 201 counts.")
+    return [one.took for one in sent], last
+
+
 def post(port: int, body: bytes) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
+    return told(port, body)[0]
+
+
+def told(port: int, body: bytes) -> tuple[int, dict]:
+    """Status and answer of one alert."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LONGEST_S)
     try:
         connection.request("POST", "/webhook/tradingview", body, {"Content-Type": "application/json"})
         answer = connection.getresponse()
-        answer.read()
-        return answer.status
+        return answer.status, json.loads(answer.read())
     finally:
         connection.close()

@@ -12,8 +12,8 @@ MOST_ROWS = 1_000_000
 
 class Command(BaseCommand):
     help = (
-        "Measures the desk on this machine, in a temporary home that is deleted afterwards: webhook, postgres, latency, burst, kill, pages, start, "
-        "memory, risk. Takes about five minutes. Exit status 1 when there is a name it does not know or no figure, never for a slow machine."
+        "Measures the desk on this machine, in a temporary home that is deleted afterwards: webhook, postgres, latency, burst, hang, kill, pages, "
+        "start, memory, risk. Takes some six minutes. Exit status 1 when there is a name it does not know or no figure, never for a slow machine."
     )
     requires_system_checks = []
 
