@@ -29,6 +29,7 @@ POLL = 1.0
 LONGEST_PATH = 100  # bytes; sockets take 103 on macOS and 107 on Linux
 AFTER_TROUBLE = 0.2
 HARMLESS_TWICE = ("orders",)  # its tasks look at a row and do what the row asks for
+HERE = "@"
 DUE_SINCE = timedelta(hours=1)  # a task is due at once even when this machine's clock is behind the sender's or is set back
 
 logger = logging.getLogger(__name__)
@@ -60,8 +61,9 @@ class Broker(ORM):
         """Stores the signed task; the bell rings when the surrounding transaction has committed, and not at all when it has not."""
         queue = self.list_key or Conf.CLUSTER_NAME
         row = self.get_connection().create(key=queue, payload=task, lock=timezone.now() - DUE_SINCE)
-        call_out(queue)
-        transaction.on_commit(partial(ring, queue), using=Conf.ORM, robust=True)
+        if HERE not in queue:
+            call_out(queue)
+        transaction.on_commit(partial(ring, queue.partition(HERE)[0]), using=Conf.ORM, robust=True)
         return row.pk
 
     def dequeue(self) -> Taken | None:
@@ -87,17 +89,25 @@ class Broker(ORM):
         if self._freed or self.list_key not in HARMLESS_TWICE:
             return
         now = timezone.now()
-        self.get_connection().filter(key=self.list_key, lock__gt=now).update(lock=now - DUE_SINCE)
+        self.get_connection().filter(key__in=self._keys(), lock__gt=now).update(lock=now - DUE_SINCE)
         self._freed = True
 
     def _take(self) -> Taken:
         now = timezone.now()
-        due = self.get_connection().filter(key=self.list_key, lock__lte=now).order_by("id").values_list("id", "payload", "lock")
+        due = self.get_connection().filter(key__in=self._keys(), lock__lte=now).order_by("id").values_list("id", "payload", "lock")
         return [(pk, payload) for pk, payload, lock in due[: Conf.BULK] if self._lock(pk, lock, now)]
+
+    def _keys(self) -> tuple[str, str]:
+        return self.list_key, here(self.list_key)
 
     def _lock(self, pk: int, seen: datetime, now: datetime) -> int:
         """1 when the row was still as seen: with two clusters on one queue only one gets it."""
         return self.connection.filter(pk=pk, lock=seen).update(lock=now + timedelta(seconds=Conf.RETRY))
+
+
+def here(queue: str) -> str:
+    """The part of `queue` that only this machine's cluster takes."""
+    return f"{queue}{HERE}{home.machine()}"
 
 
 def ring(queue: str) -> None:

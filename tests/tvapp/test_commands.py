@@ -325,9 +325,10 @@ def test_prune_deletes_old_beats_tasks_sessions_and_locks(db, monkeypatch):
         at = now - timedelta(days=days)
         task.objects.create(id=str(days), name="t", func="f", started=at, stopped=at, success=True)
         Session.objects.create(session_key=str(days), session_data="", expire_date=now + timedelta(days=30 - days))
+        apps.get_model("django_q", "OrmQ").objects.create(key="orders@lost", payload="", lock=at + timedelta(days=29.5))
     RiskLedger.objects.create(scope="INGEST:abc")
     RiskLedger.objects.create(scope="GLOBAL")
-    assert run("prune") == "3 beats, 1 task rows, 1 sessions, 1 ingest locks."
+    assert run("prune") == "3 beats, 1 task rows, 1 beats of lost machines, 1 sessions, 1 ingest locks."
     assert [row.scope for row in RiskLedger.objects.all()] == ["GLOBAL"]
     assert run("prune") == "Nothing to prune."
 

@@ -171,3 +171,14 @@ def test_it_imports_the_tasks_before_the_workers_are_forked():
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tvapp.settings"}
     done = subprocess.run([sys.executable, "-c", code], cwd=home.ROOT, env=environment, capture_output=True, text=True)
     assert done.stdout == "True\n"
+
+
+def test_it_takes_what_is_meant_for_this_machine_and_leaves_what_is_meant_for_another(broker, monkeypatch, tmp_path):
+    bell = wakeup.listen("orders")
+    pk = wakeup.Broker(wakeup.here("orders")).enqueue("a")
+    assert _heard(bell)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TVAPP_HOME", str(tmp_path / "elsewhere"))
+        home.ensure()
+        assert wakeup.Broker("orders").dequeue() is None
+    assert broker.dequeue() == [(pk, "a")]

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django_q.tasks import async_task
 
+from tvapp import wakeup
 from tvapp.lib import crash
 
 ORDERS = "orders"
@@ -50,5 +51,5 @@ def ring_instruments(account_id: int) -> None:
 
 
 def heartbeat(sent_at: datetime) -> None:
-    """One beat through the whole queue: made here, pushed, worked, acknowledged. The watchdog looks at its end."""
-    async_task("trading.tasks.beat", sent_at.isoformat(), cluster=ORDERS, save=False, task_name="beat")
+    """One beat through the whole queue: made here, pushed, worked, acknowledged on this machine, whose watchdog looks at its end."""
+    async_task("trading.tasks.beat", sent_at.isoformat(), cluster=wakeup.here(ORDERS), save=False, task_name="beat")

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 
 from risk.models import RiskLedger
 from trading.models import Alert, Outcome
+from tvapp import wakeup
 from tvapp.lib import clock
 from tvapp.models import DeskSettings, Heartbeat
 
@@ -21,10 +22,12 @@ def prune() -> str:
     now = clock.now()
     refused = now - timedelta(days=DeskSettings.current().rejected_keep_days)
     tasks = apps.get_model("django_q", "Task").objects.filter(stopped__lt=now - timedelta(days=TASK_DAYS))
+    queued = apps.get_model("django_q", "OrmQ").objects
     gone = {
         "refused alerts": _delete(Alert.objects.filter(outcome=Outcome.REJECTED, received_at__lt=refused, orders=None)),
         "beats": _delete(Heartbeat.objects.filter(at__lt=now - timedelta(days=BEAT_DAYS))),
         "task rows": _delete(tasks),
+        "beats of lost machines": _delete(queued.filter(key__contains=wakeup.HERE, lock__lt=now - timedelta(days=BEAT_DAYS))),
         "sessions": _delete(Session.objects.filter(expire_date__lt=now)),
         "ingest locks": _delete(RiskLedger.objects.filter(scope__startswith="INGEST:")),  # only locks: the next equal body makes its own
     }

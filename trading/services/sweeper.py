@@ -17,6 +17,7 @@ from trading.selectors import pricing, queue
 from trading.selectors.snapshot import DEFERRED, defer_limit, scopes
 from trading.selectors.stops import state_of
 from trading.services import advice, brackets, connect, doorbell, halt, health, losswatch, orders, polling, quotes, recover, schedules, squareoff
+from tvapp import home
 from tvapp.lib import clock
 from tvapp.lib.money import plain
 from tvapp.models import DeskSettings, Heartbeat
@@ -168,8 +169,10 @@ def _age_s(order: Order) -> float:
 
 
 def _beat() -> None:
-    now = clock.now()
-    row = Heartbeat.objects.filter(name="sweeper").first()
-    if row is None or (now - row.at) >= clock.seconds(health.BEAT_EVERY_S):
+    """Of this machine: its watchdog asks whether its own groups work, not whether another one's do."""
+    now, name = clock.now(), f"sweeper {home.machine()}"
+    last = Heartbeat.objects.filter(name=name).values_list("at", flat=True).first()
+    if last is None or abs(now - last) >= clock.seconds(health.BEAT_EVERY_S):  # also when the clock was set back
+        Heartbeat.objects.update_or_create(name=name, defaults={"at": now, "process": health.process()})
         health.beat("sweeper")
         doorbell.heartbeat(now)

@@ -6,9 +6,10 @@ from datetime import timedelta
 
 import pytest
 from django.db import DatabaseError
+from django_q.models import OrmQ
 
 from trading.models import Order
-from trading.services import health
+from trading.services import health, sweeper
 from tvapp.lib import clock
 from tvapp.models import Heartbeat
 
@@ -44,6 +45,21 @@ def test_it_writes_a_beat_as_a_row_and_as_a_file(settings, tmp_path):
     health.beat("orders")
     assert Heartbeat.objects.get(name="orders").process == health.process()
     assert (tmp_path / "run" / "orders.beat").exists()
+
+
+def test_it_has_each_machine_beat_for_its_own_watchdog(monkeypatch, tmp_path):
+    for name in ("one", "two", "one", "two"):
+        monkeypatch.setenv("TVAPP_HOME", str(tmp_path / name))
+        sweeper._beat()
+    assert len(set(OrmQ.objects.values_list("key", flat=True))) == OrmQ.objects.count() == 2
+
+
+def test_it_goes_on_beating_when_the_clock_is_set_back(time_machine):
+    time_machine.move_to("2026-03-02T04:00:00Z")
+    sweeper._beat()
+    time_machine.move_to("2026-03-02T03:55:00Z")
+    sweeper._beat()
+    assert OrmQ.objects.count() == 2 and Heartbeat.objects.get(name="sweeper").at.minute == 55
 
 
 @pytest.mark.parametrize(("ages", "status"), [({"orders": 1, "sweeper": 1}, "ok"), ({"orders": 31, "sweeper": 1}, "down"), ({"sweeper": 1}, "down"), ({"orders": 1}, "degraded")])
