@@ -16,7 +16,6 @@ from trading.models import Order, OrderType, Position
 from tvapp.models import DeskSettings
 
 LIMIT = 100
-NEEDS_PERSON = (State.HELD, State.UNKNOWN, State.NEEDS_REVIEW)
 RELATED = ("account", "strategy", "instrument", "instrument__quote", "owner")
 AGES: Mapping[str, tuple[str, timedelta, timedelta | None]] = {
     "1": ("under 1 min", timedelta(0), timedelta(minutes=1)),
@@ -48,12 +47,6 @@ def _worth():
     """Value in the database's own arithmetic: good enough to sort by, never shown."""
     unit = Coalesce("price", "trigger_price", "instrument__quote__ltp", "ref_price")
     return F("quantity") * unit * Coalesce("instrument__multiplier", Decimal(1))
-
-
-def needs_person(user) -> QuerySet[Order]:
-    """Orders on hold and those whose outcome a person must look at, newest first."""
-    rows = Order.objects.for_user(user).filter(status__in=NEEDS_PERSON)
-    return rows.select_related(*RELATED).order_by("-id")[:LIMIT]
 
 
 def count(user) -> int:
@@ -122,7 +115,7 @@ def heaps(orders: Iterable[Order], now: datetime) -> list[Heap]:
 
 def fingerprint(orders: Iterable[Order], others: Iterable[Order], now: datetime) -> str:
     """Changes when a row, its price, a limit, a position or a trading state changed, and every 30 s. Spares the poll the whole gate."""
-    marks = [_mark(o) for o in orders] + ["|"] + [f"{o.pk}.{o.version}" for o in others]
+    marks = [_mark(o) for o in orders] + ["|"] + [f"{o.pk}.{o.version}.{o.account.state}" for o in others]
     for model, field in ((RiskSettings, "updated_at"), (TradingState, "at"), (Trip, "at"), (Trip, "released_at"), (Position, "updated_at")):
         marks.append(str(model.objects.aggregate(last=Max(field))["last"]))
     marks.append(str(int(now.timestamp()) // 30))

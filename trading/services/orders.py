@@ -15,7 +15,7 @@ from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.domain.pricing import snap
 from trading.models import Mode, Order, OrderEvent, Pending, Role, Source
-from trading.selectors import brackets
+from trading.selectors import brackets, stranded
 from trading.services import doorbell
 from trading.services.advice import advise
 from tvapp.lib import clock, crash, ids, log
@@ -157,11 +157,11 @@ def guarded(order: Order, act: Callable[[Order], object]) -> object:
             return "broken"
 
 
-def _lost(order: Order) -> AppError:
+def _lost(order: Order, was: str = "waiting", code: str = "ORDER_NOT_WAITING") -> AppError:
     now = Order.objects.values_list("status", flat=True).get(pk=order.pk)
     word = orderfsm.WORDS[State(now)].lower()
-    text = f"This order is no longer waiting: it is {word}. Somebody else was first."
-    return AppError("ORDER_NOT_WAITING", text, status=409, extra={"status": now})
+    text = f"This order is no longer {was}: it is {word}. Somebody else was first."
+    return AppError(code, text, status=409, extra={"status": now})
 
 
 def _check_version(order: Order, version: int | None) -> None:
@@ -201,6 +201,25 @@ def approve(order: Order, *, actor: str, version: int | None = None, quantity: D
     data = {"idempotency_key": key} if key else {}
     if not move(order, State.QUEUED, text=f"Executed by {actor}.", actor=actor, code="", data=data):
         raise _lost(order)
+    return order
+
+
+def requeue(order: Order, *, actor: str, version: int | None = None, key: str = "") -> Order:
+    """A person sends on what no rule would: HELD -> QUEUED and the bell, its starts counted anew, and the whole gate judges it again.
+
+    Its age counts as that of an order a person decided on. AppError when its reason is not one for that, or somebody was first.
+    """
+    if _repeated(order, key, actor):
+        return order
+    if order.status != State.HELD:
+        raise _lost(order, "on hold", "ORDER_NOT_HELD")
+    _check_version(order, version)
+    if fault := stranded.why_not(order):
+        raise AppError("NOT_REQUEUED", fault, status=409, extra={"code_of_hold": order.status_reason})
+    data = {"idempotency_key": key} if key else {}
+    text = f"Requeued by {actor}. The whole risk check looks at it again."
+    if not move(order, State.QUEUED, text=text, actor=actor, data=data, mode=Mode.MANUAL):
+        raise _lost(order, "on hold", "ORDER_NOT_HELD")
     return order
 
 

@@ -13,7 +13,7 @@ from risk.models import Verdict
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Mode, Order, Source
-from trading.selectors import pricing, queue
+from trading.selectors import pricing, queue, stranded
 from trading.selectors.snapshot import DEFERRED, defer_limit, scopes
 from trading.selectors.stops import state_of
 from trading.services import advice, brackets, connect, doorbell, halt, health, losswatch, orders, polling, quotes, recover, schedules, squareoff
@@ -30,7 +30,6 @@ SCHEDULES_S = 60
 MOST = 500
 ACTOR = "sweeper"
 RESUMES_BY_HAND = ("STATE_HALTED", "DAILY_ORDER_CAP")
-WAITS_FOR_PERSON = ("POISON", "RETRY_EXHAUSTED", "FOUND_AT_BROKER")
 
 
 def sweep() -> str:
@@ -89,7 +88,7 @@ def _ring_cancels() -> int:
 
 def _resume_held() -> int:
     """Orders on hold whose reason ended go on, go back to waiting, or end as too old; an exit never ends by itself."""
-    rows = Order.objects.filter(status=State.HELD).exclude(status_reason__in=WAITS_FOR_PERSON).exclude(connect.not_ready())
+    rows = Order.objects.filter(status=State.HELD).exclude(status_reason__in=stranded.PARKED).exclude(connect.not_ready())
     rows = rows.exclude(source=Source.SQUARE_OFF)  # never resumed: its square-off reads the position anew and makes another
     count = 0
     for order in rows.select_related("account", "strategy", "instrument", "owner")[:MOST]:

@@ -59,9 +59,11 @@ def toast(response: HttpResponse, text: str, *, level: str = "ok", href: str = "
 
 
 def _back(request: HttpRequest, order: Order | None = None) -> HttpResponseRedirect:
-    """To the page the form came from: the order, or the queue with its filters. Only these two, whatever was posted."""
+    """To the page the form came from: the order, the dashboard, or the queue with its filters. Only these, whatever was posted."""
     if order is not None and request.POST.get("page") == "order":
         return redirect("desk:order", order.pk)
+    if request.POST.get("page") == "dashboard":
+        return redirect("desk:dashboard")
     query = QueryDict(request.POST.get("back", "")[:2000]).urlencode()
     return redirect(reverse("desk:queue") + (f"?{query}" if query else ""))
 
@@ -179,6 +181,20 @@ def back_to_queue(request: HttpRequest, pk: int) -> HttpResponse:
     def act(order: Order) -> str:
         orders.back_to_queue(order, actor=actor_of(request))
         return f"Back in the queue: {named(order)}."
+
+    return _do(request, pk, act)
+
+
+@require_POST
+def requeue(request: HttpRequest, pk: int) -> HttpResponse:
+    """Sends on what waits on hold for a person, as it was seen."""
+    seen = ShownForm(request.POST)
+
+    def act(order: Order) -> str:
+        if not seen.is_valid():
+            _unreadable(order)
+        orders.requeue(order, actor=actor_of(request), version=seen.cleaned_data["version"])
+        return f"Requeued: {named(order)}."
 
     return _do(request, pk, act)
 

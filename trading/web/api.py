@@ -185,6 +185,17 @@ class OrderStatusChange(_OrderAction):
         return _order(act(order, actor=actor_of(request)), status.HTTP_202_ACCEPTED)
 
 
+class OrderRequeue(_OrderAction):
+    @extend_schema(request=show.RequeueSerializer, responses={202: show.OrderSerializer}, summary="Send on what waits on hold for a person")
+    def post(self, request: Request, pk: int) -> Response:
+        trader(request)
+        order = order_row(request, pk)
+        form = show.RequeueSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        key = request.headers.get("Idempotency-Key", "")[:128]
+        return _order(orders.requeue(order, actor=actor_of(request), key=key, **form.validated_data), status.HTTP_202_ACCEPTED)
+
+
 class OrderResubmit(_OrderAction):
     @extend_schema(request=None, responses={201: show.OrderSerializer}, summary="Copy an ended order into a new waiting one")
     def post(self, request: Request, pk: int) -> Response:

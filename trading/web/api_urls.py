@@ -22,6 +22,7 @@ ROUTES = [
     ("api/orders/<int:pk>/cancel", api.OrderCancel),
     ("api/orders/<int:pk>/modify", api.OrderModify),
     ("api/orders/<int:pk>/status", api.OrderStatusChange),
+    ("api/orders/<int:pk>/requeue", api.OrderRequeue),
     ("api/orders/<int:pk>/resubmit", api.OrderResubmit),
     ("api/orders/<int:pk>/map", api.OrderMap),
     ("api/orders/<int:pk>/resolve", books_api.OrderResolve),

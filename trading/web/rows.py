@@ -12,7 +12,7 @@ from risk.types import OrderClass
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Order, OrderType
-from trading.selectors import brackets, pricing, queue
+from trading.selectors import brackets, pricing, queue, stranded
 from trading.selectors.marks import read_once
 from trading.services import overrides
 from trading.services.advice import advise
@@ -182,7 +182,7 @@ def stands_as_trigger(order: Order) -> bool:
 
 
 def actions(order: Order) -> frozenset[str]:
-    """What a person may do with an order now: execute, edit, map, cancel, back, resubmit."""
+    """What a person may do with an order now: execute, edit, map, cancel, back, requeue, login, resubmit."""
     state = State(order.status)
     possible = {
         "execute": state == State.WAITING,
@@ -190,6 +190,8 @@ def actions(order: Order) -> frozenset[str]:
         "cancel": state in orderfsm.CANCEL_HERE or (state in orderfsm.LIVE and not order.pending_action),
         "modify": state in orderfsm.LIVE and not order.pending_action and order.instrument_id is not None and not stands_as_trigger(order),
         "back": state in (State.HELD, State.QUEUED),
+        "requeue": stranded.may_requeue(order),
+        "login": stranded.needs_login(order),
         "map": overrides.may_map(order),
         "resubmit": state in (State.REJECTED_RISK, State.STALE, State.FAILED),
     }

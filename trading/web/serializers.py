@@ -105,6 +105,10 @@ class ModifySerializer(StrictMixin, serializers.Serializer):
     version = serializers.IntegerField(required=False, min_value=1)
 
 
+class RequeueSerializer(StrictMixin, serializers.Serializer):
+    version = serializers.IntegerField(required=False, min_value=1)
+
+
 class ExecuteSerializer(StrictMixin, serializers.Serializer):
     version = serializers.IntegerField(required=False, min_value=1)
     quantity = Number(required=False)

@@ -20,6 +20,7 @@ urlpatterns = [
     path("orders/<int:pk>/row", actions.row, name="row"),
     path("gtts/<int:pk>/delete", actions.delete_gtt, name="delete-gtt"),
     path("orders/<int:pk>/back", actions.back_to_queue, name="back"),
+    path("orders/<int:pk>/requeue", actions.requeue, name="requeue"),
     path("orders/<int:pk>/resubmit", actions.resubmit, name="resubmit"),
     path("orders/<int:pk>/map", mapping.map_symbol, name="map"),
     path("orders/<int:pk>/close", books_pages.close, name="close"),

@@ -12,7 +12,7 @@ from brokers.models import BrokerAccount
 from trading.domain import orderfsm
 from trading.domain.orderfsm import State
 from trading.models import Order, Source
-from trading.selectors import gtts, losses, pricing, queue
+from trading.selectors import gtts, losses, pricing, queue, stranded
 from trading.selectors import orders as read
 from trading.selectors import turned as crossings
 from trading.services import health, modify, resolve
@@ -44,7 +44,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     now, user = clock.now(), request.user
     counts = read.today(user, now)
     waiting = list(queue.waiting(user, {}, now)[:WAITING_SHOWN])
-    found = health.report()
+    held, found = stranded.on_hold(user), health.report()
     context = {
         "today": clock.trading_day(now),
         "counts": counts,
@@ -52,7 +52,9 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "filled": _sum(counts, FILLED),
         "refused": _sum(counts, REFUSED),
         "rows": rows.rows(waiting, now),
-        "others": list(queue.needs_person(user)[:WAITING_SHOWN]),
+        "stranded": stranded.standing(user),
+        "others": list(held[:WAITING_SHOWN]),
+        "held": held.count(),
         "accounts": BrokerAccount.objects.for_user(user).order_by("name"),
         "checks": found["checks"].items(),
         "to_look_at": sum(not c["ok"] for c in found["checks"].values()),
@@ -79,8 +81,8 @@ def queue_page(request: HttpRequest) -> HttpResponse:
     form = QueueFilter(request.GET, user=request.user)
     values = form.values()
     orders = list(queue.waiting(request.user, values, now)[: queue.LIMIT])
-    others = list(queue.needs_person(request.user))
-    print_ = queue.fingerprint(orders, others, now)
+    others, needs = list(stranded.on_hold(request.user)[: queue.LIMIT]), stranded.standing(request.user)
+    print_ = queue.fingerprint(orders, [*others, *(row.order for row in needs.rows)], now)
     if is_fragment(request) and request.GET.get("sig") == print_:
         return HttpResponse(status=204)
     found = rows.rows(orders, now, str(values.get("verdict", "")))
@@ -89,6 +91,7 @@ def queue_page(request: HttpRequest) -> HttpResponse:
         "filtered": form.active(),
         "rows": found,
         "others": others,
+        "stranded": needs,
         "sig": print_,
         "facts": rows.facts(found, now),
         "back": back_query(request.GET),
