@@ -1,6 +1,7 @@
 """Receipt to the first byte of the broker call, for AUTO, through the real web server, queue and cluster; and what the desk costs idle."""
 
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.bench import direct, place
@@ -20,21 +21,24 @@ def run(size: Size) -> list[Row]:
             alone(5)
             a, b = alternate(lambda: through(desk, chunk), lambda: alone(chunk), size.repeats)
         idle = _idle(desk, size)
-    road = [step for part in a for step in part]
+    road = [step for part, _ in a for step in part]
+    writes = [1000 * (step.placed - at).total_seconds() for part, posted in a for step, at in zip(part, posted, strict=True)]
     yardstick = [one for part in b for one in part["added"]]
-    return [*_added(road, yardstick), *_parts(road), *idle]
+    write = row("latency", "ms from the sender's POST to the broker call, p95", percentile(writes, 95), goal="ours <= 500")
+    return [*_added(road, yardstick), write, *_parts(road), *idle]
 
 
-def through(desk, count: int) -> list[Step]:
-    """So many alerts over HTTP, one after the other; the moments of their orders once all are filled."""
-    first = place.rows_of(desk.home, "SELECT coalesce(max(id), 0) + 1 FROM trading_order")[0][0]
+def through(desk, count: int) -> tuple[list[Step], list[datetime]]:
+    """So many alerts over HTTP, one after the other; the moments of their orders once all are filled, and when each was sent."""
+    first, sent = place.rows_of(desk.home, "SELECT coalesce(max(id), 0) + 1 FROM trading_order")[0][0], []
     for _ in range(count):
+        sent.append(datetime.now(UTC).replace(tzinfo=None))
         status = post(desk.port, alert())
         if status != 201:
             raise place.BenchmarkFailed(f"An alert was answered {status}.")
         time.sleep(APART_S)
     desk.wait(lambda: _filled(desk, first) == count, 30, f"{count} orders are filled")
-    return steps(desk.home, first)
+    return steps(desk.home, first), sent
 
 
 def _filled(desk, first: int) -> int:

@@ -2,9 +2,12 @@
 
 import http.client
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from tests.bench import direct, history, place
-from tests.bench.rows import Row, Size, alternate, median, row
+from tests.bench import direct, history, place, routes
+from tests.bench.rows import Row, Size, alternate, median, percentile, row
 
 SHORT = 1_000
 GOAL = "ratio <= 1.3"
@@ -34,15 +37,30 @@ PAGES = {
 LAST = {"/orders": "/orders?before={last}", "/api/orders": "/api/orders?before={last}"}
 
 
+EVERY_MS = 200  # the goal for each route that is read, p95 of TIMES
+TIMES = 20
+
+
 def run(size: Size) -> list[Row]:
+    with histories(size) as (homes, readers):
+        rows = [growth("pages", path, _against(what, size), readers, size, GOAL) for path, what in PAGES.items()]
+        rows += [_last(path, beyond, readers[0], size) for path, beyond in LAST.items()]
+        rows += _every_route(homes[0], readers[0], size)
+    return rows + _road(*homes, size)
+
+
+@contextmanager
+def histories(size: Size) -> Iterator[tuple[tuple[Path, Path], list["Reader"]]]:
+    """The homes of the long and the short history, and who reads the pages of each from its web server."""
     short = place.home()
     long = place.copy_of(short, "long")
     facts = [history.fill(short, min(SHORT, size.rows)), history.fill(long, size.rows)]
     with place.serve_desk(long, TVAPP_TEST="1") as a, place.serve_desk(short, TVAPP_TEST="1") as b:  # TVAPP_TEST: no throttles
-        readers = [Reader(a.port, facts[1]), Reader(b.port, facts[0])]
-        rows = [_growth(path, f"ms, {what}, {size.rows:,} orders against {SHORT:,}", readers, size) for path, what in PAGES.items()]
-        rows += [_last(path, beyond, readers[0], size) for path, beyond in LAST.items()]
-    return rows + _road(long, short, size)
+        yield (long, short), [Reader(a.port, facts[1]), Reader(b.port, facts[0])]
+
+
+def _against(what: str, size: Size) -> str:
+    return f"ms, {what}, {size.rows:,} orders against {SHORT:,}"
 
 
 class Reader:
@@ -57,26 +75,48 @@ class Reader:
         return min(self._once(path.format(**self.facts)) for _ in range(2))
 
     def _once(self, path: str) -> float:
+        took, status = self.asked(path)
+        if status != 200:
+            raise place.BenchmarkFailed(f"{path} was answered {status}.")
+        return took
+
+    def asked(self, path: str) -> tuple[float, int]:
+        """Milliseconds and status of one answer, read to its end."""
         key = {"Authorization": f"Token {self.facts['token']}"} if path.startswith("/api/") else {"Cookie": f"sessionid={self.facts['cookie']}"}
         begun = time.perf_counter()
         self.http.request("GET", path, headers=key)
         answer = self.http.getresponse()
         answer.read()
-        if answer.status != 200:
-            raise place.BenchmarkFailed(f"{path} was answered {answer.status}.")
-        return 1000 * (time.perf_counter() - begun)
+        return 1000 * (time.perf_counter() - begun), answer.status
 
 
-def _growth(path: str, figure: str, readers: list[Reader], size: Size) -> Row:
+def growth(name: str, path: str, figure: str, readers: list[Reader], size: Size, goal: str) -> Row:
+    """One page of the long history against the same of the short one."""
     long, short = readers
     long.ms(path), short.ms(path)
     a, b = alternate(lambda: long.ms(path), lambda: short.ms(path), 2 * size.repeats + 1)
-    return row("pages", figure, median(a), median(b), GOAL)
+    return row(name, figure, median(a), median(b), goal)
 
 
 def _last(path: str, beyond: str, long: Reader, size: Size) -> Row:
     a, b = alternate(lambda: long.ms(beyond), lambda: long.ms(path), 2 * size.repeats + 1)
     return row("pages", f"ms, last page of {path} against its first, {size.rows:,} orders", median(a), median(b), GOAL)
+
+
+def _every_route(long: Path, reader: Reader, size: Size) -> list[Row]:
+    """Every route that is read and has something to show, as the admin finds it over the long history."""
+    found = {path: _p95(reader, path, TIMES if size.repeats > 1 else 1) for path in routes.of(long) if reader.asked(path)[1] == 200}
+    slow = sorted(((ms, path) for path, ms in found.items() if ms > EVERY_MS), reverse=True)
+    worst = max(found, key=lambda path: found[path])
+    return [
+        row("pages", f"ms, p95 of the slowest of {len(found)} routes, {worst}", found[worst], goal=f"ours <= {EVERY_MS}"),
+        row("pages", f"ms, p95 of a route, median of {len(found)}", median(list(found.values()))),
+        *(row("pages", f"ms, p95 of {path}", ms, goal=f"ours <= {EVERY_MS}") for ms, path in slow[1:]),
+    ]
+
+
+def _p95(reader: Reader, path: str, times: int) -> float:
+    return percentile([reader.asked(path)[0] for _ in range(times)], 95)
 
 
 def _road(long, short, size: Size) -> list[Row]:

@@ -82,9 +82,10 @@ def home(**more: str) -> Path:
 
 
 def copy_of(place: Path, name: str) -> Path:
-    """A second home beside the first, in the same temporary folder."""
-    other = place / name
-    shutil.copytree(place, other, ignore=shutil.ignore_patterns(name, "*.sock", "pristine*", "*.log"))
+    """A second home beside the first, in the same temporary folder; what an earlier benchmark left of that name is gone."""
+    other = place / f"copy-{name}"
+    shutil.rmtree(other, ignore_errors=True)
+    shutil.copytree(place, other, ignore=shutil.ignore_patterns("copy-*", "*.sock", "pristine*", "*.log"))
     return other
 
 
