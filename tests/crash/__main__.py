@@ -1,6 +1,6 @@
 """`python -m tests.crash KILLS DB SEED DESKS SCALE`: a crash test, its outcome as JSON on stdout, a line for each death on stderr.
 
-`python -m tests.crash races EXECUTES OTHERS`: many people at one order (`races`), exit status 1 when a promise broke.
+`python -m tests.crash races EXECUTES OTHERS DB`: many people at one order (`races`), exit status 1 when a promise broke.
 `python -m tests.crash mutants`: desks that are built wrong on purpose (`mutants`), exit status 1 when one of them was not caught.
 `python -m tests.crash list SEED`: writes `boundaries.json` anew, from every scene with and without faults and from two hundred deaths.
 """
@@ -53,8 +53,9 @@ def list_anew(seed: int) -> None:
     run.write(found)
 
 
-def race(executes: int, others: int) -> int:
-    outcome = races.run(executes, others)
+def race(executes: int, others: int, kind: str) -> int:
+    with databases(kind) as database:
+        outcome = races.run(executes, others, database())
     said = {name: len(sentences) for name, sentences in vars(outcome.verdict).items()}
     print(json.dumps({"executes": executes, "cancels": others, "edits": others, "wrong": outcome.wrong, **said}))
     return 0 if outcome.verdict.clean and not outcome.wrong else 1
@@ -66,7 +67,7 @@ def main(what: str, *rest: str) -> int:
         list_anew(int(rest[0]))
         return 0
     if what == "races":
-        return race(*map(int, rest))
+        return race(int(rest[0]), int(rest[1]), rest[2])
     if what == "mutants":
         return 1 if mutants.missed(say) else 0
     kind, seed, desks, scale = rest

@@ -1,6 +1,6 @@
 """Many people at one order over HTTP: sixteen who execute it at the same moment, one who executes while another cancels, one who edits meanwhile.
 
-Nobody dies here; the simulator judges as in the crash test. `python -m tests.crash races 200 500` plays that many rounds of the first, and of both
+Nobody dies here; the simulator judges as in the crash test. `python -m tests.crash races 200 500 sqlite` plays that many rounds of the first, and of both
 of the others.
 """
 
@@ -26,9 +26,10 @@ class Outcome:
     verdict: Verdict = field(default_factory=Verdict)
 
 
-def run(executes: int, others: int) -> Outcome:
+def run(executes: int, others: int, database: str = "") -> Outcome:
+    """`executes` rounds of sixteen people, `others` of each other kind, on one desk; `database` is its DATABASE_URL ("": SQLite)."""
     outcome = Outcome(executes=executes, cancels=others, edits=others)
-    with stage() as here, ThreadPoolExecutor(TOGETHER) as rounds:
+    with stage(database) as here, ThreadPoolExecutor(TOGETHER) as rounds:
         for act, count in ((_execute_all, executes), (_execute_or_cancel, others), (_execute_or_edit, others)):
             for word in rounds.map(lambda number, act=act: act(here, number), range(count)):
                 outcome.wrong += [word] if word else []

@@ -30,8 +30,10 @@ def test_it_keeps_every_promise_while_processes_die(database, request):
 
 
 @pytest.mark.process
-def test_it_keeps_every_promise_while_many_people_act_on_one_order():
-    outcome = races.run(15, 20)
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_it_keeps_every_promise_while_many_people_act_on_one_order(database, request):
+    address = request.getfixturevalue("postgres").url() if database == "postgres" else ""
+    outcome = races.run(15, 20, address)
     assert outcome.wrong == [] and outcome.verdict.clean, outcome
 
 
