@@ -10,17 +10,19 @@ from typing import NamedTuple, TypeVar
 from django.db.models import QuerySet
 
 from brokers.models import BrokerAccount, BrokerHolding, BrokerPosition, Environment, Instrument, Quote
-from trading.models import Order, Position
+from trading.models import Fill, Order, Position
 from tvapp.lib import clock
+from tvapp.lib.money import ZERO
 
 FRESH = timedelta(seconds=60)
 AHEAD = timedelta(seconds=30)  # as much may a broker's clock be before ours
-QUOTE, MARK, LAST = "QUOTE", "MARK", "LAST"
+QUOTE, MARK, FILL, LAST = "QUOTE", "MARK", "FILL", "LAST"
 T = TypeVar("T")
 
 
 class Mark(NamedTuple):
-    """`source`: QUOTE (a fresh price of the desk), MARK (the broker's own, of its last report), LAST (the newest there is, however old).
+    """`source`: QUOTE (a fresh price of the desk), MARK (the broker's own, of its last report), FILL (of what was just opened),
+    LAST (the newest there is, however old).
 
     `independent`: not from an alert or a fill of ours, so it can judge an alert's price. A LAST one only estimates.
     """
@@ -80,6 +82,18 @@ class Held(NamedTuple):
         return None if self.mark is None else self.quantity * self.mark.price * self.spot.multiplier
 
 
+class Filled(NamedTuple):
+    """A fill of the last minute."""
+
+    instrument_id: int
+    strategy_id: int | None
+    product: str
+    side: str
+    quantity: Decimal
+    price: Decimal
+    at: datetime
+
+
 class Prices:
     """Marks of one book at one moment; what the rows do not carry is read once, when it is first asked for.
 
@@ -91,6 +105,7 @@ class Prices:
         self.simulated, self.now, self.account_id = simulated, now, account_id
         self._theirs: dict[tuple[int, str, str], tuple[Decimal, datetime]] | None = None
         self._alerts: Mapping[int, Decimal] | None = None
+        self._filled: dict[int, list[Filled]] = {}
 
     def mark(self, spot: Spot, cost: Decimal | None = None) -> Mark | None:
         """The first usable: a fresh quote, the broker's price, and where that is enough the newest quote, alert or `cost`."""
@@ -105,6 +120,21 @@ class Prices:
             return Mark(spot.ltp, LAST, spot.at, False)
         price = self.alerts.get(spot.instrument_id) or cost
         return Mark(price, LAST, None, False) if price else None
+
+    def opened(self, spot: Spot, strategy_id: int | None, product: str, quantity: Decimal) -> Mark | None:
+        """What a position was just opened at, until its first quote comes. None when any part of it is older than a minute."""
+        if spot.broker == "paper":
+            return None
+        mine = [f for f in self._filled_at(spot.account_id) if f[:3] == (spot.instrument_id, strategy_id, product)]
+        if not mine or sum((f.quantity if f.side == "BUY" else -f.quantity for f in mine), ZERO) != quantity:
+            return None
+        return Mark(mine[-1].price, FILL, mine[-1].at, False)
+
+    def _filled_at(self, account_id: int) -> list[Filled]:
+        if account_id not in self._filled:
+            lately = Fill.objects.filter(account_id=account_id, at__gte=self.now - FRESH, at__lte=self.now + AHEAD).order_by("at", "id")
+            self._filled[account_id] = [Filled(*row) for row in lately.values_list(*Filled._fields)]
+        return self._filled[account_id]
 
     def _fresh(self, at: datetime | None) -> bool:
         return at is not None and -AHEAD <= self.now - at <= FRESH
@@ -184,4 +214,5 @@ def _read(prices: Prices) -> list[Held]:
 def _held(prices: Prices, row: Iterable) -> Held:
     *columns, strategy, product, quantity, average, realised, pk = row
     spot = Spot(*columns)
-    return Held(spot, strategy, product, quantity, average, realised, prices.mark(spot, average), pk)
+    mark = prices.mark(spot, average) or prices.opened(spot, strategy, product, quantity)
+    return Held(spot, strategy, product, quantity, average, realised, mark, pk)

@@ -5,6 +5,8 @@ from decimal import Decimal as D
 
 import pytest
 import time_machine
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +15,7 @@ from risk.models import MarketHours
 from tests.trading.money import MONDAY, at, day_of, fill, order, price, trade
 from trading.domain.ledger import Book
 from trading.models import EquityPeak, Fill, Position, PositionDay
-from trading.selectors import sessions
+from trading.selectors import marks, sessions
 from tvapp.lib import clock
 
 pytestmark = pytest.mark.django_db
@@ -106,10 +108,27 @@ def test_it_counts_what_was_placed_elsewhere_for_the_account(desk, moment):
 def test_it_leaves_out_a_price_that_is_too_old_and_says_so(desk, moment):
     BrokerAccount.objects.filter(pk=desk.account.pk).update(broker="zerodha", environment="LIVE")
     desk.account.refresh_from_db()
-    trade(desk.auto, "BUY", 10, 100, simulated=False)
+    trade(desk.auto, "BUY", 10, 100, clock.now() - timedelta(seconds=61), simulated=False)
     price("INFY", 90, when=clock.now() - timedelta(seconds=61))
     found = day_of(simulated=False)
     assert (found.unrealised, found.marks_stale, day_of().marks_stale) == (0, 1, 0)
+    trade(desk.auto, "BUY", 1, 100, simulated=False)  # says nothing about the ten
+    assert day_of(simulated=False).marks_stale == 1
+
+
+def test_it_takes_the_fill_for_the_price_of_what_was_just_opened(desk, moment):
+    BrokerAccount.objects.filter(pk=desk.account.pk).update(broker="zerodha", environment="LIVE")
+    desk.account.refresh_from_db()
+    trade(desk.auto, "BUY", 6, 100, simulated=False)
+    trade(desk.auto, "BUY", 4, 101, simulated=False)
+    found = day_of(simulated=False)
+    assert (found.unrealised, found.marks_stale, found.estimated) == (6, 0, False)
+    price("INFY", 90)
+    with CaptureQueriesContext(connection) as asked:
+        held = marks.held(marks.Prices(False, clock.now(), desk.account.pk))
+    assert (held[0].mark.source, len(asked)) == ("QUOTE", 1)
+    moment.shift(timedelta(seconds=61))
+    assert day_of(simulated=False).marks_stale == 1
 
 
 def test_it_keeps_paper_and_live_apart(desk, moment):

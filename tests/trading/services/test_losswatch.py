@@ -109,7 +109,7 @@ def test_it_closes_nothing_while_a_price_is_missing(desk, moment):
     limit(desk, on_loss_breach="SQUARE_OFF")
     BrokerAccount.objects.filter(pk=desk.account.pk).update(broker="zerodha", environment="LIVE")
     desk.account.refresh_from_db()
-    trade(desk.auto, "BUY", 100, 1000, symbol="SBIN", simulated=False)
+    trade(desk.auto, "BUY", 100, 1000, clock.now() - timedelta(minutes=6), symbol="SBIN", simulated=False)
     price("SBIN", 1200, when=clock.now() - timedelta(minutes=5))
     falls(desk, 950)
     assert (Trip.objects.get().scope, SquareOff.objects.count()) == (key(desk), 0)
