@@ -45,7 +45,7 @@ def caps_of(account: BrokerAccount) -> Capabilities | None:
 
 def remote_accounts() -> list[tuple[BrokerAccount, Capabilities]]:
     """Accounts at brokers that live elsewhere, connected or not."""
-    rows = [(account, caps_of(account)) for account in BrokerAccount.objects.exclude(broker="paper").order_by("id")]
+    rows = [(account, caps_of(account)) for account in BrokerAccount.objects.exclude(broker="paper").defer("credentials").order_by("id")]
     return [(account, caps) for account, caps in rows if caps is not None and not caps.local]
 
 
@@ -69,9 +69,12 @@ def _ring_remote(accounts: Mapping[int, tuple[BrokerAccount, Capabilities]]) -> 
     for row in Order.objects.filter(account_id__in=accounts, status__in=WATCHED).values_list(*Watched._fields):
         orders.setdefault(row[0], []).append(Watched(*row))
     wanted = set(SyncState.objects.filter(account_id__in=accounts, wanted_at__isnull=False).values_list("account_id", flat=True))
+    rung, now = dict(Heartbeat.objects.filter(name__startswith="sync ").values_list("name", "at")), clock.now()
     for pk, (account, caps) in accounts.items():
-        every = caps.book_every_s if pk in wanted else pace_s(account, caps, orders.get(pk, []))
-        yield ring_once(f"sync {pk}", clock.seconds(every), lambda pk=pk: doorbell.ring_sync(pk))
+        every = clock.seconds(caps.book_every_s if pk in wanted else pace_s(account, caps, orders.get(pk, [])))
+        at = rung.get(f"sync {pk}")
+        if at is None or at <= now - every:  # seen beforehand: with thousands of accounts a write for each that is not due takes seconds
+            yield ring_once(f"sync {pk}", every, lambda pk=pk: doorbell.ring_sync(pk))
 
 
 def pace_s(account: BrokerAccount, caps: Capabilities, rows: Iterable[Watched]) -> float:
