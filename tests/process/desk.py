@@ -57,13 +57,17 @@ class RunningDesk:
         env |= {"TVAPP_HOME": self.home, "PORT": str(self.port), "TRADINGVIEW_WEBHOOK_SECRET": SECRET, "LOG_LEVEL": "WARNING"}
         return env | {"TVAPP_ADMIN_USERNAME": "admin", "TVAPP_ADMIN_PASSWORD": PASSWORD, **self.extra}
 
-    def start(self) -> "RunningDesk":
+    def launch(self) -> None:
+        """Starts the processes and waits for nothing."""
         if "DATABASE_URL" not in self.extra:
             migrated.copy_to(Path(self.home) / "tvapp.sqlite3")
         self.log = open(Path(self.home) / "run.log", "ab")  # noqa: SIM115 - lives as long as the process
         command = [sys.executable, "-m", "tvapp.supervisor"]
         self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment(), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
-        self.wait(lambda: self.call("GET", "/health")[1]["status"] == "ok", 90, "health is ok")
+
+    def start(self) -> "RunningDesk":
+        self.launch()
+        self.wait(lambda: self.call("GET", "/health")[1]["status"] == "ok", 180, "health is ok")
         self.token = self.call("POST", "/api/auth/login", {"username": "admin", "password": PASSWORD})[1]["token"]
         if self.wide:
             self.limits()

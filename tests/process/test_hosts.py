@@ -60,6 +60,31 @@ def test_it_goes_on_when_a_machine_is_lost_with_all_its_processes(hosts):
 
 
 @pytest.fixture
+def part(database):
+    """Starts a machine that has only this part in the desk."""
+    with ExitStack() as at_the_end:
+
+        def start(role: str) -> RunningDesk:
+            desk = RunningDesk(database, wide=False, TVAPP_ROLE=role, **KEYS)
+            desk.launch()
+            for undo in (desk.close, desk.stop):
+                at_the_end.callback(undo)
+            return desk
+
+        yield start
+
+
+def test_it_only_serves_on_one_machine_and_only_works_on_another(hosts, part):
+    web, workers = part("web"), part("workers")
+    health = [sys.executable, "-m", "tvapp.supervisor", "--health"]
+    workers.wait(lambda: subprocess.run(health, cwd=ROOT, env=workers.environment(), capture_output=True).returncode == 0, 90, "its own orders cluster beats")
+    web.wait(lambda: web.call("GET", "/health")[1]["status"] == "ok", 90, "health is ok")
+    assert web.alert("served-only")[0] == 201
+    lines = [" ".join(one.below().values()) for one in (web, workers)]
+    assert [[word in line for word in ("gunicorn", "qcluster", "sweep", "brokerstream")] for line in lines] == [[True, False, False, False], [False, True, True, True]]
+
+
+@pytest.fixture
 def machine(postgres):
     """Starts a process that knows the server and nothing else; no desk is there that could be heard by chance."""
     env = {**os.environ, "DATABASE_URL": postgres.url()}
