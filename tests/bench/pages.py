@@ -39,6 +39,7 @@ LAST = {"/orders": "/orders?before={last}", "/api/orders": "/api/orders?before={
 
 EVERY_MS = 200  # the goal for each route that is read, p95 of TIMES
 TIMES = 20
+NAMED = 5
 
 
 def run(size: Size) -> list[Row]:
@@ -106,12 +107,11 @@ def _last(path: str, beyond: str, long: Reader, size: Size) -> Row:
 def _every_route(long: Path, reader: Reader, size: Size) -> list[Row]:
     """Every route that is read and has something to show, as the admin finds it over the long history."""
     found = {path: _p95(reader, path, TIMES if size.repeats > 1 else 1) for path in routes.of(long) if reader.asked(path)[1] == 200}
-    slow = sorted(((ms, path) for path, ms in found.items() if ms > EVERY_MS), reverse=True)
-    worst = max(found, key=lambda path: found[path])
+    slowest = sorted(found, key=lambda path: found[path], reverse=True)[:NAMED]
     return [
-        row("pages", f"ms, p95 of the slowest of {len(found)} routes, {worst}", found[worst], goal=f"ours <= {EVERY_MS}"),
         row("pages", f"ms, p95 of a route, median of {len(found)}", median(list(found.values()))),
-        *(row("pages", f"ms, p95 of {path}", ms, goal=f"ours <= {EVERY_MS}") for ms, path in slow[1:]),
+        *(row("pages", f"ms, p95 of {path}, one of the {NAMED} slowest", found[path], goal=f"ours <= {EVERY_MS}") for path in slowest),
+        row("pages", f"routes whose p95 is above {EVERY_MS} ms", sum(ms > EVERY_MS for ms in found.values())),
     ]
 
 
