@@ -1,23 +1,32 @@
 """Listens to the order streams of all logged-in accounts. What is heard asks for a read; nothing of it is believed.
 
+Of several machines one listens to an account: it renews a row, and another one takes over when it has not for LEASE_S. Which one it is decides
+nothing but who listens: books are read by turns that all machines share (polling), and orders leave by claims.
 The threads that listen touch no table: they put a word into a queue, and the one thread that empties it writes.
 """
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from queue import Empty, SimpleQueue
 from typing import Any
+
+from django.db.models import Q
+from django.db.models.functions import Now
 
 from brokers import registry
 from brokers.errors import BrokerError
 from brokers.models import AccountState, BrokerAccount, BrokerSession, SessionState
 from trading.models import Level, SystemEvent
 from trading.services import polling, sysevents
+from tvapp import home
 from tvapp.lib import clock
 from tvapp.lib.errors import AppError
+from tvapp.models import Heartbeat
 
 logger = logging.getLogger("tvapp.streams")
+LEASE_S, RENEW_S = 10, 3
 TELL_AGAIN = timedelta(hours=1)
 WORDS = {
     "REFUSED": ("STREAM_REFUSED", Level.INFO, "{name} is pushed no order updates: its plan has none or its session ended. Its book is read instead."),
@@ -45,8 +54,10 @@ class Streams:
         self._running: dict[int, Listening] = {}
 
     def keep(self) -> list[int]:
-        """Opens a stream for each new login and ends those whose login is over. Returns the accounts listened to, or given up on."""
+        """Opens a stream for each new login of this machine's and ends those that are over. Returns the accounts listened to, or given up on."""
         logins = {row.account_id: row for row in logged_in()}
+        mine = leased(logins)
+        logins = {account_id: row for account_id, row in logins.items() if account_id in mine}
         for account_id in [pk for pk, one in self._running.items() if one.is_over(logins.get(pk))]:
             self._running.pop(account_id).stream.stop()
         for account_id, row in logins.items():
@@ -88,6 +99,22 @@ class Streams:
         for one in self._running.values():
             one.stream.join(2)
         self._running.clear()
+
+
+def leased(account_ids: Iterable[int]) -> set[int]:
+    """Those of the accounts that this machine listens to: it did so far, or nobody has lately. By the database's clock, which all machines share."""
+    names = {f"stream {account_id}": account_id for account_id in account_ids}
+    if not names:
+        return set()
+    me, rows = home.machine(), Heartbeat.objects.filter(name__in=names)
+    ended, due = Now() - clock.seconds(LEASE_S), Now() - clock.seconds(RENEW_S)
+    rows.filter(Q(at__lt=ended) | Q(process=me, at__lt=due)).update(at=Now(), process=me)
+    held = dict(rows.values_list("name", "process"))
+    new = [Heartbeat(name=name, at=Now(), process=me) for name in names if name not in held]
+    if new:
+        Heartbeat.objects.bulk_create(new, ignore_conflicts=True)
+        held = dict(rows.values_list("name", "process"))
+    return {names[name] for name, holder in held.items() if holder == me}
 
 
 def logged_in() -> list[BrokerSession]:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from django.db.models import F
 from django_q.models import OrmQ
 
 from brokers import registry
@@ -16,6 +17,7 @@ from trading.management.commands import brokerstream
 from trading.models import SystemEvent
 from trading.services import polling, streams
 from tvapp.lib import clock
+from tvapp.models import Heartbeat
 
 pytestmark = pytest.mark.django_db
 HINTS = {"brokers_syncstate", "django_q_ormq", "tvapp_heartbeat", "sqlite_sequence"}
@@ -133,6 +135,47 @@ def test_it_tries_again_where_none_may_be_opened(account, monkeypatch):
 
     monkeypatch.setattr(registry, "stream_for", refuse)
     assert streams.Streams().keep() == []
+
+
+@pytest.fixture
+def on(monkeypatch, tmp_path):
+    """Has the machine of this name look after its streams."""
+
+    def look(name, listening):
+        with monkeypatch.context() as there:
+            there.setenv("TVAPP_HOME", str(tmp_path / name))
+            return listening.keep()
+
+    return look
+
+
+def _passes(seconds: float) -> None:
+    """By the database's clock, which no test sets."""
+    Heartbeat.objects.update(at=F("at") - timedelta(seconds=seconds))
+
+
+def test_it_listens_to_an_account_on_one_machine_only(account, opened, on):
+    one, two = streams.Streams(), streams.Streams()
+    assert [on("one", one), on("two", two), on("one", one)] == [[account.pk], [], [account.pk]]
+    for _ in range(3):  # the machine that listens renews its lease
+        _passes(streams.LEASE_S - 1)
+        assert [on("one", one), on("two", two)] == [[account.pk], []]
+    other = logged_in("second")
+    assert [on("two", two), on("one", one)] == [[other.pk], [account.pk]]
+    assert len(opened) == 2
+
+
+def test_it_takes_over_when_a_machine_is_lost_and_leaves_it_there(account, opened, on):
+    lost, heir = streams.Streams(), streams.Streams()
+    assert [on("lost", lost), on("heir", heir)] == [[account.pk], []]
+    _passes(streams.LEASE_S + 1)
+    assert [on("heir", heir), on("lost", lost)] == [[account.pk], []]
+    assert [one.alive for one in opened] == [False, True]
+
+
+def test_it_listens_on_at_once_when_only_its_process_is_started_again(account, opened):
+    streams.Streams().keep()
+    assert streams.Streams().keep() == [account.pk]
 
 
 @pytest.mark.parametrize("word", ["OPEN", "ORDER", "REFUSED", "UNTRUSTED"])
