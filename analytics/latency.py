@@ -5,24 +5,25 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from django.db.models import Min, OuterRef, QuerySet, Subquery
+from django.db.models import BooleanField, Case, Exists, F, Min, OuterRef, QuerySet, Subquery, When
 
-from trading.models import AttemptKind, AttemptOutcome, Fill, Mode, Order, OrderAttempt
+from trading.domain.orderfsm import State
+from trading.models import AttemptKind, AttemptOutcome, Fill, Mode, Order, OrderAttempt, OrderEvent
 from trading.selectors.orders import days
 
 MOST = 5000  # orders a period is measured by, the newest ones
 SLOWEST = 10
 STAGES = {
     "stored": ("Alert received to order stored", "desk", "Read, checked, and safe on disk: then it is answered."),
-    "sent": ("Released to leaving for the broker", "desk", "Wake-up, the risk check, and the note on disk before the first byte leaves."),
+    "sent": ("Released to leaving for the broker", "desk", "Wake-up, risk check, and the note on disk before the first byte. Only first tries."),
     "answered": ("Broker's answer", "broker", "From the first byte to the order id."),
     "filled": ("Answer to first fill seen", "broker", "The market's time, and how long the news of it took."),
-    "whole": ("Alert received to leaving for the broker", "desk", "Automatic orders only: what the desk added in all."),
+    "whole": ("Alert received to leaving for the broker", "desk", "What the desk added in all. Automatic orders at their first try, never on hold."),
 }
 
 
 class Times(NamedTuple):
-    """One order's moments; None where there is none."""
+    """One order's moments; None where there is none. A pause after a failed try and a hold are not the desk's time."""
 
     order_id: int
     mode: str
@@ -31,6 +32,8 @@ class Times(NamedTuple):
     released: datetime | None
     left: datetime
     answered: datetime | None
+    tried: int
+    held: bool
     filled: datetime | None
 
 
@@ -76,8 +79,15 @@ def _rows(user, values: Mapping[str, object]) -> QuerySet:
     calls = days(calls, "started_at", _day(values.get("from")), _day(values.get("to")))
     seen = Fill.objects.filter(order=OuterRef("order")).order_by().values("order").annotate(first=Min("seen_at")).values("first")
     return calls.order_by("-pk").values_list(
-        "order_id", "order__mode", "order__alert__received_at", "order__created_at", "order__queued_at", "started_at", "finished_at", Subquery(seen)
-    )
+        "order_id", "order__mode", "order__alert__received_at", "order__created_at", "order__queued_at", "started_at", "finished_at", "no", _held(),
+        Subquery(seen),
+    )  # fmt: skip
+
+
+def _held() -> Case:
+    """Whether it was on hold once. Looked up only for orders that were not released the moment they were stored."""
+    holds = OrderEvent.objects.filter(order=OuterRef("order"), to_status=State.HELD)
+    return Case(When(order__queued_at__gt=F("order__created_at"), then=Exists(holds)), default=False, output_field=BooleanField())
 
 
 def _day(value: object) -> date | None:
@@ -93,9 +103,11 @@ def _stage(name: str, rows: Iterable[Times]) -> Stage | None:
 
 def _took(name: str, row: Times) -> timedelta | None:
     """Never below nothing: clocks of two machines may differ a little."""
+    left = row.left if row.tried == 1 else None
+    whole = left if row.mode == Mode.AUTO and not row.held else None
     start, end = {
-        "stored": (row.received, row.stored), "sent": (row.released, row.left), "answered": (row.left, row.answered),
-        "filled": (row.answered, row.filled), "whole": (row.received if row.mode == Mode.AUTO else None, row.left),
+        "stored": (row.received, row.stored), "sent": (row.released, left), "answered": (row.left, row.answered),
+        "filled": (row.answered, row.filled), "whole": (row.received, whole),
     }[name]  # fmt: skip
     return None if start is None or end is None else max(end - start, timedelta(0))
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from analytics import latency
+from tests import factories as make
 from tests.trading.desk import desk  # noqa: F401
 from trading.models import Fill, Order, OrderAttempt
 from tvapp.lib import clock
@@ -39,6 +40,15 @@ def test_it_counts_a_person_out_who_decided_in_between(timed, desk):  # noqa: F8
     Order.objects.update(mode="MANUAL", queued_at=timed.alert.received_at + seconds(0.02))
     found = {stage.name: stage.worst for stage in latency.of(desk.owner, {}).stages}
     assert "whole" not in found and found["sent"] == seconds(0.01)
+
+
+@pytest.mark.parametrize(("held", "no", "missing"), [(True, 1, {"whole"}), (False, 2, {"sent", "whole"})])
+def test_it_calls_neither_a_hold_nor_a_failed_try_the_desks_time(timed, desk, held, no, missing):  # noqa: F811
+    if held:
+        Order.objects.update(queued_at=timed.alert.received_at + seconds(0.02))
+        make.OrderEventFactory(order=timed, to_status="HELD", seq=99)
+    OrderAttempt.objects.update(no=no)
+    assert set(latency.STAGES) - {stage.name for stage in latency.of(desk.owner, {}).stages} == missing
 
 
 def test_it_has_nothing_to_say_before_the_first_order(desk):  # noqa: F811
