@@ -41,7 +41,7 @@ def test_it_edits_and_executes_a_waiting_alert_until_it_is_filled(page, desk, co
     expect(row).to_contain_text("7")
     row.get_by_role("button", name=re.compile("Execute")).click()
     expect(row).to_have_count(0)
-    desk.wait_filled({order_id}, 10)
+    desk.wait_filled({order_id}, 60)
     page.goto(f"/orders/{order_id}")
     expect(page.get_by_text("Complete").first).to_be_visible()
     expect(page.locator("main")).to_contain_text("quantity 1 to 7")
@@ -61,7 +61,7 @@ def test_it_works_without_javascript(browser, desk, base_url):
     order_id = desk.alert("browser-3", "demo-manual", "NSE:ITC")[1]["order_id"]
     page.goto("/queue")
     page.locator(f"#q-{order_id}").get_by_role("button", name=re.compile("Execute")).click()
-    desk.wait_filled({order_id}, 10)
+    desk.wait_filled({order_id}, 60)
     page.context.close()
 
 
@@ -70,12 +70,12 @@ def test_it_stops_trading_from_the_header_and_lets_it_go_on(page, desk):
     page.locator(".btn-kill").click()
     page.locator("#kill").get_by_role("button", name=re.compile("Stop everything")).click()
     held = desk.alert("browser-4")[1]["order_id"]
-    desk.wait(lambda: desk.call("GET", f"/api/orders/{held}")[1]["status"] == "HELD", 10, "the order is held")
+    desk.wait(lambda: desk.call("GET", f"/api/orders/{held}")[1]["status"] == "HELD", 60, "the order is held")
     page.goto("/kill")
     page.locator("main").get_by_label("Reason").first.fill("test is over")
     page.locator("main").get_by_label(re.compile("password", re.I)).first.fill(PASSWORD)
     page.get_by_role("button", name="Resume trading").click()
-    desk.wait(lambda: desk.call("GET", f"/api/orders/{held}")[1]["status"] == "WAITING", 10, "the held order waits again")
+    desk.wait(lambda: desk.call("GET", f"/api/orders/{held}")[1]["status"] == "WAITING", 60, "the held order waits again")
 
 
 @pytest.mark.parametrize("path", ["/", "/queue", "/orders", "/alerts", "/admin/"])

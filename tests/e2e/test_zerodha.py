@@ -132,7 +132,7 @@ def _shows_the_position(page) -> None:
 def _goes_on_after_the_session_ended(page, desk, kite) -> None:
     kite.post("expire")
     held = alert(desk, "browser-kite-2", "kite-auto")
-    desk.wait(lambda: desk.call("GET", f"/api/orders/{held}")[1]["status"] == "HELD", 20, "the order is held")
+    desk.wait(lambda: desk.call("GET", f"/api/orders/{held}")[1]["status"] == "HELD", 60, "the order is held")
     page.goto(f"/orders/{held}")
     expect(page.locator("main")).to_contain_text("On hold")
     expect(page.locator(".conns")).to_contain_text(re.compile("ended|expired|log", re.I))

@@ -115,8 +115,8 @@ class KiteDesk:
         assert status == 200, answer
         back = self.browser.approve(answer["login_url"])
         assert back.ok, words(back.text) + self.desk.tail()
-        self.desk.wait(lambda: self.status()["connected"], 10, "the account is connected")
-        self.desk.wait(lambda: self.state() == "READY", 15, "the broker's books were compared")
+        self.desk.wait(lambda: self.status()["connected"], 60, "the account is connected")
+        self.desk.wait(lambda: self.state() == "READY", 60, "the broker's books were compared")
         return self.status()
 
     def load_instruments(self) -> None:
@@ -142,7 +142,7 @@ class KiteDesk:
     def story(self, order_id: int) -> str:
         return " | ".join(row["text"] for row in reversed(self.desk.call("GET", f"/api/orders/{order_id}/events")[1]["results"]))
 
-    def until(self, order_id: int, *states: str, seconds: float = 12) -> dict:
+    def until(self, order_id: int, *states: str, seconds: float = 60) -> dict:
         """The order once it is in one of these states; its story when it does not get there."""
         try:
             self.desk.wait(lambda: self.order(order_id)["status"] in states, seconds, f"order {order_id} is {' or '.join(states)}")

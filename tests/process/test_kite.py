@@ -40,7 +40,7 @@ def test_it_takes_an_automatic_alert_to_the_broker_through_a_partial_fill_to_its
     road.kite.price("NSE:INFY", 1500)
     done = road.until(order_id, "COMPLETE")
     assert (done["filled_quantity"], len(road.truth(order_id))) == ("10", 1)
-    road.desk.wait(lambda: road.position("NSE:INFY")["broker"] == "10", 10, "the position was read")
+    road.desk.wait(lambda: road.position("NSE:INFY")["broker"] == "10", 60, "the position was read")
     position = road.position("NSE:INFY")
     assert (position["ours"], position["drift"], position["unrealised"]) == ("10", False, "0")
 
@@ -72,7 +72,7 @@ def test_it_shows_what_was_placed_outside_and_leaves_it_alone(road):
     placed = road.kite.post("outside", {"tradingsymbol": "SBIN", "exchange": "NSE", "transaction_type": "BUY", "quantity": 3, "product": "CNC",
                                         "order_type": "LIMIT", "price": 700})  # fmt: skip
     road.read_now()
-    road.desk.wait(lambda: road.known(placed["order_id"]), 15, "the order placed outside is shown")
+    road.desk.wait(lambda: road.known(placed["order_id"]), 60, "the order placed outside is shown")
     assert road.known(placed["order_id"])["status"] == "OPEN"
     assert [row["status"] for row in road.kite.orders() if row["order_id"] == placed["order_id"]] == ["OPEN"]
 

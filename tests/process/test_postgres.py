@@ -31,6 +31,6 @@ def desk(database):
 
 def test_it_keeps_everything_in_the_server_and_nothing_in_a_file(desk, database, postgres):
     order_id = desk.alert("kept-there")[1]["order_id"]
-    desk.wait_filled({order_id}, 10)
+    desk.wait_filled({order_id}, 60)
     assert postgres.rows(database, "SELECT status FROM trading_order WHERE id = %s", order_id) == [("COMPLETE",)]
     assert not list(Path(desk.home).glob("*.sqlite3*"))
