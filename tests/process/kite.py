@@ -35,7 +35,7 @@ class Kite:
         return requests.get(f"{self.url}/_sim/{path}", timeout=5).json()
 
     def post(self, path: str, body: object = None):
-        answer = requests.post(f"{self.url}/_sim/{path}", json=body or {}, timeout=10)
+        answer = requests.post(f"{self.url}/_sim/{path}", json=body or {}, timeout=30)
         assert answer.ok, answer.text
         return answer.json()
 
@@ -67,20 +67,24 @@ class Browser:
         self.web.trust_env = False
 
     def sign_in(self) -> "Browser":
-        page = self.web.get(f"{self.root}/login/", timeout=10).text
-        form = {"csrfmiddlewaretoken": _field(page, "csrfmiddlewaretoken"), "username": "admin", "password": PASSWORD}
-        answer = self.web.post(f"{self.root}/login/", form, headers={"Referer": self.root}, timeout=10)
-        assert answer.ok and "sessionid" in self.web.cookies, answer.text[:500]
+        """Presses the button again where the database was busy, as a person would."""
+        for _ in range(5):
+            page = self.web.get(f"{self.root}/login/", timeout=30).text
+            form = {"csrfmiddlewaretoken": _field(page, "csrfmiddlewaretoken"), "username": "admin", "password": PASSWORD}
+            answer = self.web.post(f"{self.root}/login/", form, headers={"Referer": self.root}, timeout=30)
+            if answer.status_code != 503:
+                break
+        assert answer.ok and "sessionid" in self.web.cookies, f"{answer.status_code} {words(answer.text)[:500]}"
         return self
 
     def approve(self, login_url: str) -> requests.Response:
         """Opens Kite's login page, presses Approve and comes back to the desk with what the page gave along."""
-        page = requests.get(login_url, timeout=10)
+        page = requests.get(login_url, timeout=30)
         assert page.ok, page.text
         form = {name: _field(page.text, name) for name in ("api_key", "redirect_params")} | {"action": "approve"}
-        back = requests.post(urljoin(login_url, "/connect/login"), form, timeout=10, allow_redirects=False)
+        back = requests.post(urljoin(login_url, "/connect/login"), form, timeout=30, allow_redirects=False)
         assert back.status_code in (302, 303), back.text
-        return self.web.get(back.headers["Location"], timeout=10)
+        return self.web.get(back.headers["Location"], timeout=30)
 
 
 def words(page: str) -> str:
