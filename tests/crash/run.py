@@ -119,11 +119,18 @@ def run(kills: int, say: Say, *, seed: int = 1, database: Callable[[], str] = st
 
     outcome = Outcome()
     with ThreadPoolExecutor(desks) as side_by_side:
-        try:
-            for part in side_by_side.map(play, enumerate(shares, start=1)):
-                outcome.add(part)
-        finally:
-            plan.over = True  # interrupted: the others end with the trial they are at
+        rounds = [side_by_side.submit(play, share) for share in enumerate(shares, start=1)]
+        while rounds:
+            try:
+                part = rounds[0].result()
+            except (KeyboardInterrupt, SystemExit):  # each desk ends the trial it is at, and what was found until then is told
+                plan.over = True
+                continue
+            except BaseException:
+                plan.over = True
+                raise
+            outcome.add(part)
+            rounds.pop(0)
     outcome.uncovered = {name: sorted(scenes) for name, scenes in outcome.passed.items() if name not in known()}
     return outcome
 
