@@ -76,7 +76,17 @@ def touch(name: str) -> None:
 
 
 def free_disk_mb() -> int:
+    """Of the data directory; none where it is gone or can only be read."""
+    if not os.access(settings.HOME, os.W_OK):
+        return 0
     return shutil.disk_usage(settings.HOME).free // (1024 * 1024)
+
+
+def _disk() -> dict[str, object]:
+    free, least = free_disk_mb(), DeskSettings.current().min_free_disk_mb
+    if not os.access(settings.HOME, os.W_OK):
+        return {"ok": False, "text": "The data directory is gone or can only be read."}
+    return {"ok": free >= least, "text": f"{free} MB free, {least} MB needed."}
 
 
 def _age(at: datetime | None) -> float | None:
@@ -129,14 +139,13 @@ def report() -> dict[str, object]:
         queue_age = oldest_queued_s()
     except DatabaseError:
         return {"status": "down", "checks": {"database": {"ok": False, "text": "The database does not answer."}}}
-    free, least = free_disk_mb(), DeskSettings.current().min_free_disk_mb
     checks = {
         "database": {"ok": True, "text": "Answers."},
         "worker": {"ok": worker, "text": "Order worker is alive." if worker else f"No beat of the order worker for {BEAT_DEAD_S} s."},
         "queue": {"ok": queue_age < QUEUE_OLD_S, "text": f"Oldest queued order waits {queue_age:.0f} s."},
         "sync": _sync(sweeper),
         "brokers": _brokers(),
-        "disk": {"ok": free >= least, "text": f"{free} MB free, {least} MB needed."},
+        "disk": _disk(),
     }
     down = any(not checks[name]["ok"] for name in ("database", "worker", "queue", "disk"))
     status = "down" if down else "ok" if all(c["ok"] for c in checks.values()) else "degraded"

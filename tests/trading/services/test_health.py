@@ -47,6 +47,16 @@ def test_it_writes_a_beat_as_a_row_and_as_a_file(settings, tmp_path):
     assert (tmp_path / "run" / "orders.beat").exists()
 
 
+def test_it_is_down_and_sends_nothing_when_its_data_directory_is_gone(desk, settings, tmp_path):
+    beats(orders=1, sweeper=1)
+    kept, settings.HOME = settings.HOME, tmp_path / "gone"
+    report, order = health.report(), desk.filled("auto")
+    assert (report["status"], report["checks"]["disk"]["text"]) == ("down", "The data directory is gone or can only be read.")
+    assert (order.status, order.status_reason) == ("HELD", "DISK_LOW")
+    settings.HOME = kept
+    assert health.report()["status"] == "ok"
+
+
 def test_it_has_each_machine_beat_for_its_own_watchdog(monkeypatch, tmp_path):
     for name in ("one", "two", "one", "two"):
         monkeypatch.setenv("TVAPP_HOME", str(tmp_path / name))
