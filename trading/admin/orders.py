@@ -1,6 +1,7 @@
 from django.contrib import admin
 
 from trading.models import Fill, Order, OrderAttempt, OrderEvent, SystemEvent
+from trading.selectors.orders import search
 from tvapp.admin_base import OwnRelatedFilter, ReadOnlyAdmin, ReadOnlyInline
 from tvapp.owned import may_see_all
 
@@ -27,9 +28,14 @@ class OrderAdmin(ReadOnlyAdmin):
     list_display = ["id", "created_at", "strategy", "account", "side", "symbol", "quantity", "filled_quantity", "status", "status_reason", "mode"]
     list_filter = ["status", "mode", ("strategy", OwnRelatedFilter), ("account", OwnRelatedFilter)]
     list_select_related = ["strategy", "account", "owner"]
-    search_fields = ["tag__exact", "broker_order_id__exact", "correlation_id__exact", "tradingsymbol__startswith"]
-    search_help_text = "Tag, broker's order id, correlation id, or beginning of the trading symbol."
+    search_fields = ["tag"]  # that there is a search; what it looks for stands below
+    search_help_text = "Id, tag, broker's order id, correlation id, or beginning of the trading symbol."
     inlines = [EventInline, AttemptInline, FillInline]
+
+    def get_search_results(self, request, queryset, search_term):
+        """As on the orders page: one thing at a time, so that one index answers; four columns at once would read the whole history."""
+        text = search_term.strip()
+        return (queryset.filter(search(text)) if text else queryset), False
 
 
 @admin.register(OrderEvent)
