@@ -103,7 +103,7 @@ def read(stage: Stage) -> None:
     stage.kite.post("outside", {"tradingsymbol": stage.fresh(), "exchange": "NSE", "transaction_type": "BUY", "quantity": 1, "product": "CNC",
                                 "order_type": "LIMIT", "price": 900})  # fmt: skip
     stage.ask(f"/api/brokers/accounts/{stage.account['id']}/sync")
-    stage.reached(lambda: all(stage.known(row["order_id"]) for row in stage.kite.orders() if not row["tag"]), 6)
+    stage.reached(stage.knows_outside, 6)
 
 
 def session(stage: Stage) -> None:

@@ -16,6 +16,7 @@ from tests.process.kite import KiteDesk, running_beside
 SCALE = 0.2
 REST_S = 30  # until everything is settled or explained, from the moment all processes are back; times the scale
 BACK_S = 15
+LOGIN_S = 5
 ENDED = ("COMPLETE", "CANCELLED", "EXPIRED", "REJECTED", "REJECTED_RISK", "FAILED", "STALE", "NEEDS_REVIEW")
 NO_ORDER = 0  # the id of what was acknowledged and made none: the judge will not find it
 PRICE = 1000
@@ -35,7 +36,7 @@ class Stage(KiteDesk):
         self._keys, self._turn = count(1), count()
         self._manage("shell", "-c", PATIENT)
         self._lift_limits()
-        self.connect()
+        self.connect(60)
         self.load_instruments()
         self.crowd = len(desk.below())
         self.forget()
@@ -101,6 +102,10 @@ class Stage(KiteDesk):
             return False
         return True
 
+    def connect(self, seconds: float = LOGIN_S) -> dict:
+        """A login whose worker died does not come back by itself: after a while a person begins another one."""
+        return super().connect(seconds)
+
     # --- boundaries ---------------------------------------------------------------------------------------------
 
     def arm(self, name: str) -> None:
@@ -154,8 +159,9 @@ class Stage(KiteDesk):
         self.reached(lambda: len(self.desk.below()) >= self.crowd and self.desk.call("GET", "/health")[0] == 200, BACK_S)
 
     def settle(self, since: int) -> bool:
-        """Whether every order from id `since` on came to rest, at most `rest_s` after all processes are back."""
+        """Whether every order from id `since` on came to rest, at most `rest_s` after all processes are back and somebody is logged in."""
         for _ in range(2):
+            self.calm()
             if self.reached(lambda: not self._moving(since), self.rest_s):
                 return True
             self.wait_until_back()
@@ -165,8 +171,15 @@ class Stage(KiteDesk):
         newest = next(self.desk.pages(limit=100), [])
         return [row for row in newest if row["id"] >= since and judge.in_flight(row)]
 
+    def knows_outside(self) -> bool:
+        """Whether the desk shows every order that was placed in the broker's own app."""
+        return all(self.known(row["order_id"]) for row in self.kite.orders() if not row["tag"])
+
     def verdict(self) -> judge.Verdict:
-        """Over everything that was ever sent here."""
+        """Over everything that was ever sent here, once the last trial has come to rest and the books were read."""
+        self.settle(0)
+        self.ask(f"/api/brokers/accounts/{self.account['id']}/sync")
+        self.reached(self.knows_outside, self.rest_s)
         orders = self.desk.orders()
         stories = {row["id"]: self._story(row["id"]) for row in orders}
         return judge.judge(self.acknowledged, orders, self.kite.orders(), stories, self.account["id"])

@@ -113,14 +113,14 @@ class KiteDesk:
             status, answer = desk.call("POST", "/api/strategies", body)
             assert status == 201, answer
 
-    def connect(self) -> dict:
-        """Logs the account in as a person does; returns its status once the worker has exchanged the token."""
+    def connect(self, seconds: float = 60) -> dict:
+        """Logs the account in as a person does; returns its status once the worker has exchanged the token. Given up after so many seconds, twice."""
         status, answer = self.desk.call("GET", f"/api/zerodha/login-url?account_id={self.account['id']}")
         assert status == 200, answer
         back = self.browser.approve(answer["login_url"])
         assert back.ok, words(back.text) + self.desk.tail()
-        self.desk.wait(lambda: self.status()["connected"], 60, "the account is connected")
-        self.desk.wait(lambda: self.state() == "READY", 60, "the broker's books were compared")
+        self.desk.wait(lambda: self.status()["connected"], seconds, "the account is connected")
+        self.desk.wait(lambda: self.state() == "READY", seconds, "the broker's books were compared")
         return self.status()
 
     def load_instruments(self) -> None:

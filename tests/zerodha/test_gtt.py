@@ -172,3 +172,51 @@ def test_it_sends_a_waiting_limit_order_as_a_trigger(road):
     full_read(road)
     road.go(5, 5, 5, 5)
     assert road.order(order_id).status == "COMPLETE", road.story(order_id)
+
+
+class Killed(BaseException):
+    """SIGKILL."""
+
+
+@pytest.fixture
+def dies(road, monkeypatch):
+    """What is done meanwhile ends at once, right after a row of a trigger was written; what had not been committed is gone."""
+
+    def at_its_row(act):
+        write = gtt._write
+
+        def written_last(row, **values):
+            monkeypatch.setattr(gtt, "_write", write)
+            write(row, **values)
+            raise Killed
+
+        monkeypatch.setattr(gtt, "_write", written_last)
+        with pytest.raises(Killed):
+            act()
+
+    return at_its_row
+
+
+def test_it_keeps_its_trigger_when_it_dies_before_the_order_says_so(road, dies):
+    order_id = road.alert(order_type="LIMIT", price=1500, product="CNC", **BOTH)
+    dies(lambda: road.go(0, 1, 5))
+    road.go(30, 1, 2, 4, 8, 15, 30)
+    child = guard(road.order(order_id))
+    assert (child.status, len(active(road)), [row.state for row in Gtt.objects.all()]) == ("OPEN", 1, ["ACTIVE"]), road.story(child.pk)
+
+
+def test_it_ends_the_order_of_a_deleted_trigger_when_it_dies_in_between(road, dies):
+    order = entered(road)
+    gtt.ask_delete(Gtt.objects.get(), actor="asha")
+    dies(lambda: road.go(1))
+    road.go(5, 5, 30)
+    assert (guard(order).status, guard(order).pending_action, active(road)) == ("CANCELLED", "", []), road.story(guard(order).pk)
+
+
+def test_it_follows_a_trigger_that_fired_when_it_dies_in_between(road, dies):
+    order = entered(road)
+    road.market(1551)
+    dies(lambda: full_read(road))
+    road.go(5, 5, 5, 60, 5)
+    assert (guard(order).status, Position.objects.get().quantity) == ("COMPLETE", 0), road.story(guard(order).pk)
+    assert not Order.objects.filter(source="EXTERNAL").exists()

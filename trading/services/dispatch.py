@@ -326,7 +326,7 @@ def _record_trigger(order: Order, attempt: OrderAttempt, row: Gtt) -> None:
     with ledgers.book_of(order.account_id):
         _finish(attempt, AttemptOutcome.ACCEPTED, "", {"trigger_id": row.broker_gtt_id})
         _catch_up(order)
-        gtt.kept(order, row)
+        gtt.stands(order, row)
     crash.point("dispatch.kept")
 
 

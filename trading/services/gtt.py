@@ -6,7 +6,7 @@ trigger is active; when it fires, the order it placed takes over (`Order.broker_
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -111,7 +111,10 @@ def _leg_price(order: Order, trigger: Decimal) -> Decimal:
 
 
 def place_for(order: Order, base: OrderRequest, prepared: Prepared | None, adapter: Adapter) -> Gtt:
-    """Places the trigger of a claimed order, once. Raises BrokerError: Unavailable when another one of the symbol is under way."""
+    """Places the trigger of a claimed order, once. Its row knows the id, and `stands` saves that with what it means for the order.
+
+    Raises BrokerError: Unavailable when another one of the symbol is under way.
+    """
     if prepared is None:
         raise Unavailable("TRIGGERS_UNREAD", "the broker's triggers could not be read before", sent=False)
     request = request_for(order, base, prepared.last_price)
@@ -123,7 +126,7 @@ def place_for(order: Order, base: OrderRequest, prepared: Prepared | None, adapt
         _write(row, state=GttState.UNKNOWN if isinstance(exc, Ambiguous) else GttState.FAILED, message=exc.message[:300])
         raise
     crash.point("gtt.placed")
-    _write(row, state=GttState.ACTIVE, broker_gtt_id=gtt_id, seen_at=clock.now())
+    row.broker_gtt_id = gtt_id
     return row
 
 
@@ -151,8 +154,13 @@ def _write(row: Gtt, **values: object) -> None:
     row.save(update_fields=[*values, "updated_at"])
 
 
-def kept(order: Order, row: Gtt, text: str = "") -> bool:
-    """The order is OPEN: its trigger stands at the broker."""
+def stands(order: Order, row: Gtt, text: str = "") -> bool:
+    """The trigger is at the broker, so its order is OPEN. Within one transaction of the caller's."""
+    _write(row, state=GttState.ACTIVE, broker_gtt_id=row.broker_gtt_id, message="", seen_at=clock.now())
+    return _kept(order, row, text)
+
+
+def _kept(order: Order, row: Gtt, text: str = "") -> bool:
     at = " or ".join(rupees(Decimal(t)) for t in row.triggers)
     said = text or f"{order.account.get_broker_display()} keeps it as GTT {row.broker_gtt_id}: it is placed when the price reaches {at}."
     return orders.move(order, State.OPEN, text=said, actor=ACTOR)
@@ -211,7 +219,7 @@ def _adopt(row: Gtt, snap: GttSnapshot) -> bool:
             outcome=AttemptOutcome.ACCEPTED, finished_at=clock.now()
         )
         if order is not None and order.status in (State.SENDING, State.UNKNOWN, State.NEEDS_REVIEW, State.FAILED):
-            kept(order, row, f"Found at the broker as GTT {snap.id}: the only new one with its triggers and legs.")
+            _kept(order, row, f"Found at the broker as GTT {snap.id}: the only new one with its triggers and legs.")
     return True
 
 
@@ -225,9 +233,11 @@ def _bring_up(account: BrokerAccount, snap: GttSnapshot) -> bool:
             _external(account, snap, state, facts)
         return True
     news = state is not None and (state != row.state or facts["results"] != row.results)
-    _write(row, **facts, **({"state": state, "message": _message(snap)} if news else {}))
+    facts |= {"state": state, "message": _message(snap)} if news else {}
     if news and row.order is not None:
-        orders.guarded(row.order, lambda o: _follow(o, row, snap))
+        orders.guarded(row.order, lambda o: _follow(o, row, snap, facts))
+    else:
+        _write(row, **facts)
     return news
 
 
@@ -249,8 +259,14 @@ def _message(snap: GttSnapshot) -> str:
     return "; ".join(r.message for r in snap.results if r is not None and r.message)[:300]
 
 
-def _follow(order: Order, row: Gtt, snap: GttSnapshot) -> None:
-    """What the state of its trigger means for the order."""
+def _follow(order: Order, row: Gtt, snap: GttSnapshot, facts: dict[str, object]) -> None:
+    """The news of a trigger and what it means for its order, in one transaction: news that was saved alone would be none at the next read."""
+    with ledgers.book_of(row.account_id):
+        _write(row, **facts)
+        _follow_order(order, row, snap)
+
+
+def _follow_order(order: Order, row: Gtt, snap: GttSnapshot) -> None:
     if order.status not in (*orderfsm.LIVE, State.NEEDS_REVIEW) or order.broker_order_id:
         return
     fired = [r for r in snap.results if r is not None]
@@ -267,7 +283,7 @@ def _follow(order: Order, row: Gtt, snap: GttSnapshot) -> None:
     elif row.state == GttState.TRIGGERED:
         _fired(order, row)
     elif row.state == GttState.ACTIVE and order.status == State.NEEDS_REVIEW:
-        kept(order, row, f"{order.account.get_broker_display()} shows GTT {row.broker_gtt_id} again: it stands.")
+        _kept(order, row, f"{order.account.get_broker_display()} shows GTT {row.broker_gtt_id} again: it stands.")
     elif row.state == GttState.DISABLED:
         text = f"The broker switched off GTT {row.broker_gtt_id} of order {order.pk}: it no longer guards {order.tradingsymbol}."
         sysevents.record("order", "GTT_DISABLED", text, level=Level.ERROR, owner=order.owner, order=order)
@@ -348,9 +364,7 @@ def _left_the_list(row: Gtt) -> None:
     else:
         at = f"{seen.astimezone(clock.IST):%d %b %H:%M}"
         text = f"{broker} no longer shows GTT {row.broker_gtt_id}, seen last {at}: it was deleted there, or it fired. Look there, then decide."
-        _write(row, state=GttState.GONE, message=text[:300])
-        if row.order is not None:
-            orders.guarded(row.order, lambda o: _needs_review(o, "GTT_GONE", text))
+        _end(row, GttState.GONE, text, lambda o: _needs_review(o, "GTT_GONE", text))
 
 
 def _is_over(row: Gtt) -> bool:
@@ -359,11 +373,25 @@ def _is_over(row: Gtt) -> bool:
 
 
 def _is_gone(row: Gtt, text: str, state: GttState = GttState.DELETED) -> None:
-    _write(row, state=state, message=text[:300])
-    order, to = row.order, ENDS[state][0]
-    if order is not None and order.status in orderfsm.LIVE and not order.broker_order_id:
-        said = f"{text} {_because(order)}".strip()
-        orders.guarded(order, lambda o: orders.move(o, to, text=said, actor=ACTOR, code=f"GTT_{state}"))
+    def follow(order: Order) -> None:
+        if order.status in orderfsm.LIVE and not order.broker_order_id:
+            orders.move(order, ENDS[state][0], text=f"{text} {_because(order)}".strip(), actor=ACTOR, code=f"GTT_{state}")
+
+    _end(row, state, text, follow)
+
+
+def _end(row: Gtt, state: GttState, text: str, follow: Callable[[Order], object]) -> None:
+    """How a trigger ended and what that means for its order, in one transaction."""
+
+    def both(order: Order) -> None:
+        with ledgers.book_of(row.account_id):
+            _write(row, state=state, message=text[:300])
+            follow(order)
+
+    if row.order is None:
+        _write(row, state=state, message=text[:300])
+    else:
+        orders.guarded(row.order, both)
 
 
 def claim_strangers(account: BrokerAccount, adapter: Adapter, strangers: Sequence[OrderReport]) -> list[OrderReport]:
