@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -110,16 +111,21 @@ class Sent:
 def send_on_time(port: int, number: int, seconds: float, body: Callable[[], bytes] = alert) -> tuple[list[Sent], float]:
     """`number` alerts spread evenly over `seconds`, each on a connection of its own and each sent when its time has come, whatever the
     others do. Returns what came of each, and the wall clock when the last one was due."""
-    begun, wall = time.perf_counter() + 0.2, time.time() + 0.2
+    begun, wall, over = time.perf_counter() + 0.2, time.time() + 0.2, threading.Event()
 
     def one(index: int) -> Sent:
         due, made = begun + index * seconds / number, body()
-        time.sleep(max(0.0, due - time.perf_counter()))
+        if over.wait(max(0.0, due - time.perf_counter())):
+            raise BenchmarkFailed("It was ended before all alerts were sent.")
         status, answer = told(port, made)
         return Sent(1000 * (time.perf_counter() - due), status, answer.get("order_id") or 0)
 
     with ThreadPoolExecutor(min(number, MOST_SENDERS)) as pool:
-        return list(pool.map(one, range(number))), wall + seconds * (number - 1) / number
+        try:
+            return list(pool.map(one, range(number))), wall + seconds * (number - 1) / number
+        except BaseException:  # Ctrl-C and the like: nobody sleeps until an alert is due that is not sent any more
+            over.set()
+            raise
 
 
 def post_on_time(port: int, number: int, seconds: float) -> tuple[list[float], float]:
