@@ -1,10 +1,11 @@
 """When a broker's book is read again: soon while something moves, rarely while nothing is there, at once when somebody asks."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db import transaction
+from django.db.models import Q
 
 from brokers import registry
 from brokers.base import UnsupportedFeature
@@ -19,6 +20,7 @@ from tvapp.lib.errors import AppError
 from tvapp.models import DeskSettings, Heartbeat
 
 GAP_S = 3
+LONGEST_PAUSE = timedelta(minutes=1)
 MOVING_S = 5
 GLANCES = 10
 MOVING = (State.SENT, State.PARTIAL, State.UNKNOWN)
@@ -73,7 +75,7 @@ def _ring_remote(accounts: Mapping[int, tuple[BrokerAccount, Capabilities]]) -> 
     for pk, (account, caps) in accounts.items():
         every = clock.seconds(caps.book_every_s if pk in wanted else pace_s(account, caps, orders.get(pk, [])))
         at = rung.get(f"sync {pk}")
-        if at is None or at <= now - every:  # seen beforehand: with thousands of accounts a write for each that is not due takes seconds
+        if at is None or not now - every < at <= now + every:  # seen beforehand: a write for each of thousands that are not due takes seconds
             yield ring_once(f"sync {pk}", every, lambda pk=pk: doorbell.ring_sync(pk))
 
 
@@ -137,19 +139,22 @@ def served(account_id: int, began: datetime) -> None:
 
 def take_turn(account_id: int, caps: Capabilities) -> bool:
     """Whether a read may begin now. The row is shared by all workers, so two of them do not read the same book at once."""
-    return ring_once(f"book {account_id}", clock.seconds(caps.book_every_s), lambda: None)
+    return ring_once(f"book {account_id}", clock.seconds(caps.book_every_s), lambda: None, ahead=LONGEST_PAUSE)
 
 
 def pause(account_id: int, wait: timedelta, caps: Capabilities) -> None:
     """No read of this account before `wait` is over: the broker asked for it."""
-    at = clock.now() + wait - clock.seconds(caps.book_every_s)
+    at = clock.now() + min(wait, LONGEST_PAUSE) - clock.seconds(caps.book_every_s)
     Heartbeat.objects.update_or_create(name=f"book {account_id}", defaults={"at": at, "process": health.process()})
 
 
-def ring_once(name: str, every: timedelta, ring) -> bool:
-    """Rings when the last ring of this name is old enough; the row is the memory, so that a restart does not ring twice."""
+def ring_once(name: str, every: timedelta, ring: Callable[[], object], *, ahead: timedelta | None = None) -> bool:
+    """Rings when the last ring of this name is old enough; the row is the memory, so that a restart does not ring twice.
+
+    A row from further ahead (`every`, where `ahead` says nothing else) was written before the clock was set back: it holds nothing up.
+    """
     now = clock.now()
-    won = Heartbeat.objects.filter(name=name, at__lte=now - every).update(at=now)
+    won = Heartbeat.objects.filter(Q(at__lte=now - every) | Q(at__gt=now + (ahead or every)), name=name).update(at=now)
     if not won:
         _, won = Heartbeat.objects.get_or_create(name=name, defaults={"at": now, "process": health.process()})
     if won:

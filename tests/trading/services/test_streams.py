@@ -243,3 +243,22 @@ def test_it_goes_on_after_the_database_was_away(account, opened, caplog):
     assert opened[0].alive
     listening.close()
     assert not opened[0].alive
+
+
+# ------------------------------------------------------------------------ the clock
+def test_it_goes_on_reading_when_the_clock_is_set_back(account, now):
+    caps = polling.caps_of(account)
+    assert polling.ring_due() and polling.take_turn(account.pk, caps)
+    assert not polling.ring_due() and not polling.take_turn(account.pk, caps)
+    now.shift(-300)
+    assert polling.ring_due() and polling.take_turn(account.pk, caps)
+    assert not polling.ring_due() and not polling.take_turn(account.pk, caps)
+
+
+def test_it_keeps_a_pause_the_broker_asked_for(account, now):
+    caps = polling.caps_of(account)
+    polling.pause(account.pk, timedelta(minutes=10), caps)
+    now.shift(59)
+    assert not polling.take_turn(account.pk, caps)
+    now.shift(1)
+    assert polling.take_turn(account.pk, caps)
