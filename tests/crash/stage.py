@@ -17,6 +17,7 @@ SCALE = 0.2
 REST_S = 30  # until everything is settled or explained, from the moment all processes are back; times the scale
 BACK_S = 15
 LOGIN_S = 5
+LOOK_S = 0.2  # each look costs the desk some milliseconds, and several desks may share two cores
 ENDED = ("COMPLETE", "CANCELLED", "EXPIRED", "REJECTED", "REJECTED_RISK", "FAILED", "STALE", "NEEDS_REVIEW")
 NO_ORDER = 0  # the id of what was acknowledged and made none: the judge will not find it
 PRICE = 1000
@@ -96,7 +97,7 @@ class Stage(KiteDesk):
 
     def reached(self, true, seconds: float) -> bool:
         try:
-            self.desk.wait(true, seconds, "")
+            self.desk.wait(true, seconds, "", LOOK_S)
         except AssertionError:
             assert self.desk.process.poll() is None, self.desk.tail()
             return False

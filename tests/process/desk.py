@@ -120,7 +120,7 @@ class RunningDesk:
             following = urlsplit(body["next"]) if body["next"] else None
             path = f"{following.path}?{following.query}" if following else None
 
-    def wait(self, true, seconds: float, what: str) -> None:
+    def wait(self, true, seconds: float, what: str, every: float = 0.05) -> None:
         end = time.monotonic() + seconds
         while True:
             with suppress(OSError, http.client.HTTPException, ValueError, KeyError):
@@ -130,7 +130,7 @@ class RunningDesk:
                 raise AssertionError(f"the desk ended: {self.tail()}")
             if time.monotonic() > end:
                 raise AssertionError(f"not within {seconds} s: {what}\n{self.tail()}")
-            time.sleep(0.05)
+            time.sleep(every)
 
     def wait_filled(self, ids: set[int], seconds: float) -> None:
         """Reads the newest filled orders until all of them were seen, each one once: asking must not be the load."""
