@@ -207,7 +207,8 @@ def approve(order: Order, *, actor: str, version: int | None = None, quantity: D
 def requeue(order: Order, *, actor: str, version: int | None = None, key: str = "") -> Order:
     """A person sends on what no rule would: HELD -> QUEUED and the bell, its starts counted anew, and the whole gate judges it again.
 
-    Its age counts as that of an order a person decided on. AppError when its reason is not one for that, or somebody was first.
+    Its age counts as that of an order a person decided on; what guards a fill does not grow old and stays as it is.
+    AppError when its reason is not one for that, or somebody was first.
     """
     if _repeated(order, key, actor):
         return order
@@ -218,7 +219,8 @@ def requeue(order: Order, *, actor: str, version: int | None = None, key: str = 
         raise AppError("NOT_REQUEUED", fault, status=409, extra={"code_of_hold": order.status_reason})
     data = {"idempotency_key": key} if key else {}
     text = f"Requeued by {actor}. The whole risk check looks at it again."
-    if not move(order, State.QUEUED, text=text, actor=actor, data=data, mode=Mode.MANUAL):
+    mode = order.mode if order.source == Source.BRACKET else Mode.MANUAL
+    if not move(order, State.QUEUED, text=text, actor=actor, data=data, mode=mode):
         raise _lost(order, "on hold", "ORDER_NOT_HELD")
     return order
 

@@ -255,6 +255,17 @@ def test_it_says_when_a_position_stands_without_its_stop(desk):
     assert order.events.filter(kind="UNPROTECTED").count() == 1
 
 
+def test_it_places_a_stop_that_is_requeued_days_later(desk):
+    order = desk.order("auto", trade={"order_type": "MARKET"}, **STOP)
+    dispatch.work(order.pk)
+    stop = exits(order)["STOP"]
+    assert orders.move(stop, orderfsm.State.HELD, code="RETRY_EXHAUSTED", text="On hold: it could not be sent for 300 s.", actor="desk")
+    Order.objects.filter(pk=stop.pk).update(received_at=clock.now() - timedelta(days=2))
+    orders.requeue(exits(order)["STOP"], actor="asha")
+    work()
+    assert exits(order)["STOP"].status == "OPEN", exits(order)["STOP"].why
+
+
 def test_it_says_nothing_when_a_person_cancelled_the_stop(desk):
     order = entry(desk)
     orders.cancel(exits(order)["STOP"], actor="asha")
