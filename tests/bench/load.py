@@ -18,10 +18,10 @@ MOST_SENDERS = 200  # alerts on their way at once
 LONGEST_S = 60  # for an answer
 
 
-def alert(strategy: str = "demo-auto", symbol: str = "") -> bytes:
+def alert(strategy: str = "demo-auto", symbol: str = "", price: int = 1500) -> bytes:
     """One TradingView alert with a key of its own, on this symbol or on one of 50."""
     number = next(_numbers)
-    trade = {"order_action": "BUY", "quantity": 1, "price": 1500, "product": "CNC"}
+    trade = {"order_action": "BUY", "quantity": 1, "price": price, "product": "CNC"}
     body = {"secret": SECRET, "platform": "TRADINGVIEW", "strategy_name": strategy, "symbol": symbol or f"NSE:S{number % 50}"}
     body |= {"idempotency_key": f"bench-{time.time_ns()}-{number}", "trade_details": trade}
     return json.dumps(body).encode()

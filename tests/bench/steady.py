@@ -1,14 +1,16 @@
 """An ordinary busy day: 100 alerts a minute for ten minutes. Whether answers and fills stay where they were in the first minute."""
 
 from datetime import UTC, datetime
+from functools import partial
 
 from tests.bench import place
-from tests.bench.load import send_on_time
+from tests.bench.load import alert, send_on_time
 from tests.bench.road import Step, steps
 from tests.bench.rows import BenchmarkFailed, Row, Size, percentile, row
 
 A_MINUTE = 100
 MINUTES = 10.0
+PRICE = 100  # a thousand of them are paid from the capital of paper
 A_FEW = 0.1  # minutes, to see that it works
 
 
@@ -16,7 +18,7 @@ def run(size: Size) -> list[Row]:
     minutes = MINUTES if size.repeats > 1 else A_FEW
     number = round(A_MINUTE * minutes)
     with place.desk() as desk:
-        sent, last_due = send_on_time(desk.port, number, 60 * minutes)
+        sent, last_due = send_on_time(desk.port, number, 60 * minutes, partial(alert, price=PRICE))
         if bad := {one.status for one in sent} - {201}:
             raise BenchmarkFailed(f"Alerts were answered {bad}; only 201 counts.")
         done = "SELECT count(*) FROM trading_order WHERE status = 'COMPLETE'"
