@@ -52,6 +52,16 @@ def test_it_says_that_nothing_runs():
     assert end == f"3 of {len(doctor.CHECKS)} are not as they should be."
 
 
+def test_it_asks_a_machine_that_only_works_for_no_port(monkeypatch):
+    monkeypatch.setenv("TVAPP_ROLE", "workers")
+    monkeypatch.setenv("DATABASE_URL", "postgres://desk")
+    for word, fine in (("ok", True), ("down", False)):
+        monkeypatch.setattr(supervisor, "pulse", lambda word=word: word)
+        assert doctor.port()[0] is fine
+    monkeypatch.setenv("TVAPP_ROLE", "both")
+    assert doctor.port() == (False, "TVAPP_ROLE is 'both': use all, web or workers.")
+
+
 def test_it_sees_a_clock_that_was_set_back(up):
     Heartbeat.objects.update(at=clock.now() + timedelta(minutes=5))
     fine, text = doctor.clock_and_zone()

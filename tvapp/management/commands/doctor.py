@@ -21,10 +21,22 @@ Finding = tuple[bool, str]
 
 
 def port() -> Finding:
+    try:
+        if supervisor.role() == "workers":
+            return _beats()
+    except supervisor.CannotStart as why:
+        return False, str(why)
     word = supervisor.health(settings.HOST, settings.PORT)
     if word != "down":
         return True, f"{settings.HOST}:{settings.PORT} answers, health is {word}."
     return False, f"{settings.HOST}:{settings.PORT} does not answer as a healthy desk: start it with bin/run, or see the other lines."
+
+
+def _beats() -> Finding:
+    """A machine that only works has no port."""
+    if supervisor.pulse() == "ok":
+        return True, "TVAPP_ROLE=workers: no port, and all groups of this machine are alive."
+    return False, "TVAPP_ROLE=workers: a group of this machine shows no sign of life. Start it with bin/run, or see the other lines."
 
 
 def data_directory() -> Finding:
