@@ -45,6 +45,20 @@ def requests_are_not_transactions(**kwargs):
     return []
 
 
+@checks.register
+def redis_address_can_be_read(**kwargs):
+    """Else every request that is counted would fail, and with it the API and the password asked for before a stop is released."""
+    if not settings.REDIS_URL:
+        return []
+    from redis.connection import parse_url
+
+    try:
+        parse_url(settings.REDIS_URL)
+    except ValueError:  # the address is not repeated: it may hold a password
+        return [checks.Error("REDIS_URL is no address of a Redis.", hint="Write redis://host:6379/0, or leave it empty.", id="tvapp.E007")]
+    return []
+
+
 @checks.register(checks.Tags.database)
 def global_limits_stand(databases=None, **kwargs):
     from django.db import OperationalError, ProgrammingError

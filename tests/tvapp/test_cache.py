@@ -8,6 +8,7 @@ from redis.exceptions import ConnectionError as RedisAway
 
 from tests.process.desk import free_port
 from tvapp import cache as shared
+from tvapp import checks
 from tvapp.lib import clock
 
 
@@ -49,6 +50,12 @@ def test_it_answers_alerts_as_ever_while_redis_is_away(gone, client):
     answers = [client.post("/webhook/tradingview", json.dumps(body), content_type="application/json").status_code for _ in range(2)]
     assert answers == [401, 401]
     assert gone.get("webhook:refused:127.0.0.1") == 2
+
+
+@pytest.mark.parametrize(("address", "found"), [("", 0), ("redis://:pass@cache:6379/0", 0), ("cache:6379", 1), ("redis://cache:port", 1)])
+def test_it_refuses_an_address_that_cannot_be_read_before_the_desk_starts(settings, address, found):
+    settings.REDIS_URL = address
+    assert len(checks.redis_address_can_be_read()) == found
 
 
 def test_it_keeps_values_without_pickles():
