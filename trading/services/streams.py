@@ -107,8 +107,9 @@ def leased(account_ids: Iterable[int]) -> set[int]:
     if not names:
         return set()
     me, rows = home.machine(), Heartbeat.objects.filter(name__in=names)
-    ended, due = Now() - clock.seconds(LEASE_S), Now() - clock.seconds(RENEW_S)
-    rows.filter(Q(at__lt=ended) | Q(process=me, at__lt=due)).update(at=Now(), process=me)
+    lease, due = clock.seconds(LEASE_S), Now() - clock.seconds(RENEW_S)
+    ended = Q(at__lt=Now() - lease) | Q(at__gt=Now() + lease)  # ahead: that clock was set back since, and its catching up may take hours
+    rows.filter(ended | Q(process=me, at__lt=due)).update(at=Now(), process=me)
     held = dict(rows.values_list("name", "process"))
     new = [Heartbeat(name=name, at=Now(), process=me) for name in names if name not in held]
     if new:
