@@ -62,6 +62,11 @@ def test_it_asks_a_machine_that_only_works_for_no_port(monkeypatch):
     assert doctor.port() == (False, "TVAPP_ROLE is 'both': use all, web or workers.")
 
 
+def test_it_takes_no_pause_of_a_broker_for_a_clock_that_was_set_back(up):
+    Heartbeat.objects.create(name="book 1", at=clock.now() + timedelta(seconds=50), process="here:1:1")
+    assert doctor.clock_and_zone()[0]
+
+
 def test_it_sees_a_clock_that_was_set_back(up):
     Heartbeat.objects.update(at=clock.now() + timedelta(minutes=5))
     fine, text = doctor.clock_and_zone()
