@@ -82,9 +82,9 @@ def _times(count: int, word: str) -> str:
 
 
 def needs_login(order: Order) -> bool:
-    """Whether it waits for a login that has not come yet."""
+    """Whether it waits for a login that has not come yet. While the books are read after one, the gate holds what is requeued until they are."""
     held = order.status == State.HELD and order.status_reason == Code.ACCOUNT_DISCONNECTED
-    return held and order.account.state != AccountState.READY
+    return held and order.account.state == AccountState.DISCONNECTED
 
 
 def may_requeue(order: Order) -> bool:

@@ -88,6 +88,18 @@ def test_it_offers_the_login_while_the_account_is_not_connected_and_the_requeue_
     assert over_api(me, order).json()["status"] == "QUEUED"
 
 
+def test_it_asks_for_no_second_login_while_the_books_are_read(me):
+    wide_limits()
+    order = disconnected(me)
+    order.account.state = "RECOVERING"
+    order.account.save()
+    assert "Log in to" not in text(me.client.get("/queue"))
+    assert over_api(me, order).status_code == 202
+    dispatch.work(order.pk)
+    row = Order.objects.get(pk=order.pk)
+    assert (row.status, row.status_reason) == ("HELD", "ACCOUNT_RECOVERING")
+
+
 @pytest.mark.parametrize(("reason", "source", "said"), [
     ("FOUND_AT_BROKER", "ALERT", "with its tag already"), ("RETRY_EXHAUSTED", "SQUARE_OFF", "square-off"), ("STATE_HALTED", "ALERT", "goes on by itself"),
 ])  # fmt: skip
