@@ -7,6 +7,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.module_loading import autodiscover_modules
 
 GROUPS = {"auth": "People", "django_q": "Queue, to look at"}
 
@@ -17,6 +18,17 @@ class DeskAdminSite(AdminSite):
     index_title = "Settings"
     site_url = "/"
     enable_nav_sidebar = True
+
+    def get_urls(self) -> list[object]:
+        self._find_pages()
+        return super().get_urls()
+
+    def check(self, app_configs: object) -> list[object]:
+        self._find_pages()
+        return super().check(app_configs)
+
+    def _find_pages(self) -> None:
+        autodiscover_modules("admin", register_to=self)
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[dict[str, object]]:
         groups = super().get_app_list(request, app_label)

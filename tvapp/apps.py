@@ -1,5 +1,5 @@
 from django.apps import AppConfig
-from django.contrib.admin.apps import AdminConfig
+from django.contrib.admin.apps import SimpleAdminConfig
 from django.db import connections
 from django.db.models.signals import post_migrate, pre_migrate
 
@@ -27,5 +27,7 @@ class TvappConfig(AppConfig):
         boundaries.install()
 
 
-class DeskAdminConfig(AdminConfig):
+class DeskAdminConfig(SimpleAdminConfig):
+    """The site finds its pages itself (`DeskAdminSite`): workers never show one, and start a third sooner without them."""
+
     default_site = "tvapp.admin_site.DeskAdminSite"

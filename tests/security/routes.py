@@ -10,6 +10,8 @@ from django.urls import URLPattern, get_resolver
 from risk.models import RiskSettings
 from tvapp.owned import OwnedModel
 
+admin.autodiscover()
+
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 _ARGUMENT = re.compile(r"<(?:\w+:)?(\w+)>")
 _NOUNS = {m._meta.verbose_name_plural.replace(" ", "-"): m for m in apps.get_models() if issubclass(m, OwnedModel)}

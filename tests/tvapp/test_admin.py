@@ -25,6 +25,8 @@ from tvapp.models import ApiToken, DeskSettings
 from tvapp.people import roles
 from tvapp.people.auth import new_token
 
+admin.autodiscover()
+
 pytestmark = pytest.mark.django_db
 
 
