@@ -131,3 +131,29 @@ def test_it_keeps_no_turn_in_a_forked_child(file):
     assert os.read(ours, 1) == b"y" and os.waitpid(child, 0)
     turn.give()
     assert free(file)
+
+
+def test_it_waits_short_after_a_wait_in_vain_until_somebody_gets_through(file, connect, monkeypatch):
+    monkeypatch.setattr(base, "IN_VAIN_S", 0.01)
+    other, connection, turn = sqlite3.connect(file, isolation_level=None), connect(), base.turn_of(file)
+    connection.ensure_connection()
+    assert turn.patience(WAIT_S) == WAIT_S
+    other.execute("BEGIN IMMEDIATE")
+    assert took(lambda: insert(connection)) >= WAIT_S * 0.9
+    assert (turn.patience(WAIT_S), turn.patience(10)) == (0.01, 10)
+    assert took(lambda: insert(connection)) < WAIT_S * 0.9
+    other.execute("COMMIT")
+    insert(connection)
+    assert turn.patience(WAIT_S) == WAIT_S
+    assert connection.connection.execute("PRAGMA busy_timeout").fetchone() == (int(WAIT_S * 1000),)
+    other.close()
+
+
+def test_it_waits_short_behind_a_turn_that_is_not_given_back(file, connect):
+    holder, turn = base.Turn(f"{file}.turn"), base.turn_of(file)
+    holder.take(0)
+    took(lambda: insert(connect()))
+    assert turn.in_vain
+    holder.give()
+    insert(connect())
+    assert not turn.in_vain

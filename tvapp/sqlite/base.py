@@ -3,20 +3,26 @@
 SQLite lets waiting writers sleep and look again, up to 100 ms at a time: with many threads and processes some starve past their
 time-out while the lock is free. Here one thread of a process at a time queues for a lock file and only its holder asks SQLite.
 The less time a writer has, the more often it looks: an alert, whose sender gives up after seconds, goes before a worker.
+Where somebody keeps the lock for seconds, one wait in vain is enough: until a writer gets through, the others in a hurry are told
+soon, so that alerts do not queue for a thread behind waits that lead to nothing (their senders would be gone).
 Correctness does not rest on it: SQLite's own lock still decides, this only keeps waiting short.
 """
 
 import contextlib
 import fcntl
 import os
+import sqlite3
 import threading
 import time
+from collections.abc import Iterator
 
 from django.db import OperationalError
 from django.db.backends.sqlite3 import base
 
 LOOKS = 2000  # per time-out: a writer that may wait 2 s looks every millisecond, one that may wait 10 s every five
 SHORT_S = 0.05  # a wait for the turn that need not be taken off SQLite's own
+HURRIED_S = 3  # who may wait no longer than this answers somebody who gives up; a worker waits on
+IN_VAIN_S = 0.25
 _WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE")
 
 
@@ -24,17 +30,22 @@ class Turn:
     """One turn at the writer for this process: a thread lock, then a lock file shared by all processes on this database."""
 
     def __init__(self, path: str):
+        self.in_vain = False  # the last writer did not get through
         self._thread = threading.Lock()
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
-    def take(self, timeout: float) -> bool:
-        """Waits at most `timeout` seconds. False: it is not our turn yet."""
+    def patience(self, limit: float) -> float:
+        """How long a writer that may wait `limit` seconds waits now."""
+        return min(limit, IN_VAIN_S) if self.in_vain and limit <= HURRIED_S else limit
+
+    def take(self, timeout: float, looks: int = LOOKS) -> bool:
+        """Waits at most `timeout` seconds and looks so often meanwhile. False: it is not our turn yet."""
         deadline = time.monotonic() + timeout
         if not self._thread.acquire(timeout=timeout):
             return False
         taken = False
         try:
-            taken = self._lock_file(deadline, timeout / LOOKS)
+            taken = self._lock_file(deadline, timeout / looks)
         finally:
             if not taken:
                 self._thread.release()
@@ -101,11 +112,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
         turn = self._turn()
         if turn is None or self._held:
             return
-        limit, begun = float(self.settings_dict["OPTIONS"].get("timeout", 5)), time.monotonic()
-        if not turn.take(limit):
+        whole, begun = float(self.settings_dict["OPTIONS"].get("timeout", 5)), time.monotonic()
+        limit = turn.patience(whole)
+        if not turn.take(limit, max(1, int(LOOKS * limit / whole))):
+            turn.in_vain = True
             raise OperationalError("database is locked: another writer did not finish in time")
         self._held = turn
-        if time.monotonic() - begun > SHORT_S:
+        if limit < whole or time.monotonic() - begun > SHORT_S:
             self._hurry(limit - (time.monotonic() - begun))
 
     def _hurry(self, seconds: float) -> None:
@@ -127,12 +140,25 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _start_transaction_under_autocommit(self) -> None:
         self._take()
         try:
-            super()._start_transaction_under_autocommit()
+            with self._notes():
+                super()._start_transaction_under_autocommit()
         except BaseException:
             self._give()
             raise
         finally:
             self._calm()
+
+    @contextlib.contextmanager
+    def _notes(self) -> Iterator[None]:
+        """Whether a writer that has the turn gets through to SQLite's own lock."""
+        try:
+            yield
+        except (OperationalError, sqlite3.OperationalError) as fault:
+            if self._held and "locked" in str(fault):
+                self._held.in_vain = True
+            raise
+        if self._held:
+            self._held.in_vain = False
 
     def _commit(self):
         super()._commit()  # a commit that fails is followed by Django's rollback, which gives the turn back
@@ -177,7 +203,8 @@ class Cursor(base.SQLiteCursorWrapper):
             return
         self.wrapper._take()
         try:
-            yield
+            with self.wrapper._notes():
+                yield
         finally:
             self.wrapper._give()
             self.wrapper._calm()
