@@ -88,7 +88,8 @@ def _limits(row: RiskSettings, order: Order, now: datetime, desk: DeskSettings) 
     _set_age(values, row, order, now, desk)
     if row.scope == Scope.GLOBAL:
         values |= {"market_buffer_pct": desk.market_buffer_pct, "mis_margin_pct": desk.mis_margin_pct}
-        values |= {"old_after_s": Decimal(desk.alert_old_manual_min * 60), "dead_after_s": Decimal(desk.alert_dead_manual_h * 3600)}
+        own = order.max_age_s or 0 if order.source in OWN_EXITS else 0  # what guards a fill may wait for a person as long as it may wait at all
+        values |= {"old_after_s": Decimal(desk.alert_old_manual_min * 60), "dead_after_s": Decimal(max(desk.alert_dead_manual_h * 3600, own))}
         values |= {"future_skew_s": Decimal(desk.future_skew_s)}
     target = {Scope.ACCOUNT: order.account.name, Scope.STRATEGY: order.strategy.name if order.strategy_id else ""}.get(Scope(row.scope), "")
     return risk.Limits(scope=row.scope, target=target, clamp_mode=row.clamp_mode, values=values)

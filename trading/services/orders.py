@@ -170,8 +170,13 @@ def _check_version(order: Order, version: int | None) -> None:
         raise AppError("VERSION_CONFLICT", text, status=409, extra={"version": order.version})
 
 
-def _repeated(order: Order, key: str, actor: str) -> bool:
-    return bool(key) and OrderEvent.objects.filter(order=order, actor=actor, data__idempotency_key=key).exists()
+def _repeated(order: Order, asked: str, key: str, actor: str) -> bool:
+    """Whether this person asked for this very thing with this key before. A key that was used for something else says nothing."""
+    return bool(key) and OrderEvent.objects.filter(order=order, actor=actor, data__idempotency_key=key, data__asked=asked).exists()
+
+
+def _keyed(asked: str, key: str) -> dict[str, str]:
+    return {"idempotency_key": key, "asked": asked} if key else {}
 
 
 def approve(order: Order, *, actor: str, version: int | None = None, quantity: Decimal | None = None, key: str = "") -> Order:
@@ -180,7 +185,7 @@ def approve(order: Order, *, actor: str, version: int | None = None, quantity: D
     The gate is asked for advice first: a rejection answers 422 and leaves the order WAITING; a quantity other than
     the one the person was shown answers 409. Raises AppError. `key` (Idempotency-Key) makes a repeat harmless.
     """
-    if _repeated(order, key, actor):
+    if _repeated(order, "execute", key, actor):
         return order
     if order.status != State.WAITING:
         raise _lost(order)
@@ -198,8 +203,7 @@ def approve(order: Order, *, actor: str, version: int | None = None, quantity: D
     if quantity is not None and quantity != decision.final:
         text = f"The risk check now allows {plain(decision.final)}, not {plain(quantity)}. Look again before you execute."
         raise AppError("QUANTITY_CHANGED", text, status=409, extra={"quantity": plain(decision.final)})
-    data = {"idempotency_key": key} if key else {}
-    if not move(order, State.QUEUED, text=f"Executed by {actor}.", actor=actor, code="", data=data):
+    if not move(order, State.QUEUED, text=f"Executed by {actor}.", actor=actor, code="", data=_keyed("execute", key)):
         raise _lost(order)
     return order
 
@@ -210,17 +214,16 @@ def requeue(order: Order, *, actor: str, version: int | None = None, key: str = 
     Its age counts as that of an order a person decided on; what guards a fill does not grow old and stays as it is.
     AppError when its reason is not one for that, or somebody was first.
     """
-    if _repeated(order, key, actor):
+    if _repeated(order, "requeue", key, actor):
         return order
     if order.status != State.HELD:
         raise _lost(order, "on hold", "ORDER_NOT_HELD")
     _check_version(order, version)
     if fault := stranded.why_not(order):
         raise AppError("NOT_REQUEUED", fault, status=409, extra={"code_of_hold": order.status_reason})
-    data = {"idempotency_key": key} if key else {}
     text = f"Requeued by {actor}. The whole risk check looks at it again."
     mode = order.mode if order.source == Source.BRACKET else Mode.MANUAL
-    if not move(order, State.QUEUED, text=text, actor=actor, data=data, mode=mode):
+    if not move(order, State.QUEUED, text=text, actor=actor, data=_keyed("requeue", key), mode=mode):
         raise _lost(order, "on hold", "ORDER_NOT_HELD")
     return order
 
@@ -230,9 +233,9 @@ def cancel(order: Order, *, actor: str, key: str = "", because: str = "") -> Ord
 
     `because` goes into its story: the reason as the end of a sentence, without a full stop.
     """
-    if _repeated(order, key, actor):
+    if _repeated(order, "cancel", key, actor):
         return order
-    data = ({"idempotency_key": key} if key else {}) | ({"because": because} if because else {})
+    data = _keyed("cancel", key) | ({"because": because} if because else {})
     state = State(order.status)
     if state in orderfsm.CANCEL_HERE:
         text = f"Cancelled before it was sent, because {because}." if because else f"Cancelled by {actor} before it was sent."

@@ -143,7 +143,7 @@ def take_turn(account_id: int, caps: Capabilities) -> bool:
 
 
 def pause(account_id: int, wait: timedelta, caps: Capabilities) -> None:
-    """No read of this account before `wait` is over: the broker asked for it."""
+    """No read of this account before `wait` is over, a minute at most: the broker asked for it."""
     at = clock.now() + min(wait, LONGEST_PAUSE) - clock.seconds(caps.book_every_s)
     Heartbeat.objects.update_or_create(name=f"book {account_id}", defaults={"at": at, "process": health.process()})
 

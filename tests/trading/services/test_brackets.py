@@ -266,6 +266,17 @@ def test_it_places_a_stop_that_is_requeued_days_later(desk):
     assert exits(order)["STOP"].status == "OPEN", exits(order)["STOP"].why
 
 
+def test_it_places_a_stop_that_a_person_put_back_into_the_queue_and_executes_days_later(desk):
+    order = desk.order("auto", trade={"order_type": "MARKET"}, **STOP)
+    dispatch.work(order.pk)
+    orders.back_to_queue(exits(order)["STOP"], actor="asha")
+    Order.objects.filter(parent=order).update(received_at=clock.now() - timedelta(days=2))
+    sweeper.sweep()
+    orders.approve(exits(order)["STOP"], actor="asha")
+    work()
+    assert exits(order)["STOP"].status == "OPEN", exits(order)["STOP"].why
+
+
 def test_it_says_nothing_when_a_person_cancelled_the_stop(desk):
     order = entry(desk)
     orders.cancel(exits(order)["STOP"], actor="asha")

@@ -117,6 +117,13 @@ def test_it_answers_a_repeated_execute_with_the_same_key_as_the_first(desk, api)
     assert codes == [202, 202]
 
 
+def test_it_does_something_else_although_its_key_was_used_before(desk, api):
+    order = desk.order()
+    api.post(f"/api/orders/{order.pk}/execute", HTTP_IDEMPOTENCY_KEY="one-for-all")
+    assert api.post(f"/api/orders/{order.pk}/cancel", HTTP_IDEMPOTENCY_KEY="one-for-all").status_code < 300
+    assert again(order).status == "CANCELLED"
+
+
 def test_it_advises_against_an_order_the_gate_would_refuse_and_leaves_it_waiting(desk, api):
     order = desk.order(trade={"quantity": 501, "price": 10})
     answer = api.post(f"/api/orders/{order.pk}/execute")
