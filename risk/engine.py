@@ -124,7 +124,12 @@ def case_of(intent: OrderIntent, snapshot: Snapshot, limits: Sequence[Limits]) -
 
 
 def _row_order(row: Limits) -> tuple[int, str, str, str, list[str]]:
-    return SCOPE_ORDER.get(row.scope, 3), row.scope, row.target, row.clamp_mode, sorted(f"{key}={value}" for key, value in row.values.items())
+    return SCOPE_ORDER.get(row.scope, 3), row.scope, row.target, row.clamp_mode, sorted(f"{key}={_text(value)}" for key, value in row.values.items())
+
+
+def _text(value: object) -> str | None:
+    """The same for a figure and for the text it is kept as."""
+    return plain(value) if isinstance(value, D) else str(value)
 
 
 def _closable(intent: OrderIntent, snapshot: Snapshot) -> D:

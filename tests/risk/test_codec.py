@@ -29,6 +29,12 @@ def test_it_gives_the_same_findings_from_what_was_kept(intent, facts, limits):
     assert evaluate(*back, advisory=True) == evaluate(intent, facts, limits, advisory=True)
 
 
+def test_it_asks_rows_of_one_scope_in_the_same_order_when_they_are_text():
+    limits = [rows(max_order_value=D(1000)), rows(max_order_value=D("1E-8"))]
+    intent, facts = order("BUY", 1, 100), desk("PAPER")
+    assert evaluate(*from_data(kept(intent, facts, limits))).findings == evaluate(intent, facts, limits).findings
+
+
 def test_it_reads_a_row_from_before_the_newer_facts():
     data = kept(order("BUY", 10, 100), desk("PAPER"), [rows(max_order_value=D(1000))])
     for name in ("counters", "funds", "sessions"):

@@ -99,8 +99,7 @@ def death_at(passes: int):
 
     crash.point = count
     try:
-        with transaction.atomic():
-            yield
+        yield
     except Killed:
         pass
     finally:
